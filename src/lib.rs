@@ -1,0 +1,2 @@
+//! kinesic trains and runs one network that reads everything a face does, in hand-written WGSL through wgpu.
+#![deny(missing_docs)]

@@ -1,0 +1,2 @@
+//! The `kinesic` command.
+fn main() {}
