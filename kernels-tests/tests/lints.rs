@@ -1,0 +1,174 @@
+//! Lints over every shader: what a reader and a driver may rely on.
+
+use kinesic::kernels::{Kernel, all};
+use naga::valid::{Capabilities, ValidationFlags, Validator};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+fn parse(kernel: &Kernel) -> naga::Module {
+    naga::front::wgsl::parse_str(kernel.shader.source)
+        .unwrap_or_else(|error| panic!("{}", error.emit_to_string(kernel.shader.source)))
+}
+
+#[test]
+fn base_shaders_validate_without_any_capability() {
+    for kernel in all() {
+        let module = parse(&kernel);
+        Validator::new(ValidationFlags::all(), Capabilities::empty())
+            .validate(&module)
+            .unwrap_or_else(|error| {
+                panic!(
+                    "{}: {}",
+                    kernel.shader.name,
+                    error.emit_to_string(kernel.shader.source)
+                )
+            });
+    }
+}
+
+#[test]
+fn params_of_rust_and_wgsl_are_the_same() {
+    for kernel in all() {
+        let module = parse(&kernel);
+        let found = module.types.iter().find_map(|(_, kind)| match &kind.inner {
+            naga::TypeInner::Struct { members, span } if kind.name.as_deref() == Some("Params") => {
+                Some((members.clone(), *span))
+            }
+            _ => None,
+        });
+        let (members, span) = found.unwrap_or_else(|| panic!("{}: no Params", kernel.shader.name));
+        let names: Vec<_> = members.iter().map(|m| m.name.clone().unwrap()).collect();
+        assert_eq!(names, kernel.params, "{}", kernel.shader.name);
+        for (index, member) in members.iter().enumerate() {
+            assert_eq!(
+                member.offset as usize,
+                4 * index,
+                "{}: {:?}",
+                kernel.shader.name,
+                member.name
+            );
+        }
+        assert_eq!(span as usize, 4 * members.len(), "{}", kernel.shader.name);
+    }
+}
+
+#[test]
+fn entry_points_bear_the_name_of_the_file_and_headers_are_complete() {
+    for kernel in all() {
+        let name = kernel.shader.name;
+        let module = parse(&kernel);
+        let entries: Vec<_> = module
+            .entry_points
+            .iter()
+            .map(|entry| &entry.name)
+            .collect();
+        assert_eq!(entries, [name]);
+        let source = kernel.shader.source;
+        assert!(
+            source.starts_with(&format!("// {name}: ")),
+            "{name}: the header's first line"
+        );
+        for part in ["\n// Layout: ", "\n// Work:   ", "\n// Needs:  "] {
+            assert!(
+                source.contains(part),
+                "{name}: the header lacks `{}`",
+                part.trim()
+            );
+        }
+        assert!(source.lines().count() <= 200, "{name}: more than 200 lines");
+    }
+}
+
+#[test]
+fn storage_bindings_are_read_write_and_follow_params_without_gaps() {
+    for kernel in all() {
+        let module = parse(&kernel);
+        let mut bindings = BTreeSet::new();
+        for (_, variable) in module.global_variables.iter() {
+            match variable.space {
+                naga::AddressSpace::Uniform => assert_eq!(variable.binding.unwrap().binding, 0),
+                naga::AddressSpace::Storage { access } => {
+                    assert!(
+                        access.contains(naga::StorageAccess::LOAD | naga::StorageAccess::STORE),
+                        "{}: `{:?}` is not read_write; one buffer has one usage in a dispatch",
+                        kernel.shader.name,
+                        variable.name
+                    );
+                    bindings.insert(variable.binding.unwrap().binding);
+                }
+                _ => {}
+            }
+        }
+        let expected: BTreeSet<_> = (1..=bindings.len() as u32).collect();
+        assert_eq!(bindings, expected, "{}", kernel.shader.name);
+        assert!(
+            bindings.len() <= 8,
+            "{}: WebGPU's default is 8 storage buffers",
+            kernel.shader.name
+        );
+    }
+}
+
+#[test]
+fn no_atomics() {
+    for kernel in all() {
+        assert!(
+            !kernel.shader.source.contains("atomic"),
+            "{}: sums must have a fixed order",
+            kernel.shader.name
+        );
+    }
+}
+
+#[test]
+fn workgroup_memory_and_size_stay_within_the_default_limits() {
+    for kernel in all() {
+        let module = parse(&kernel);
+        let mut layouter = naga::proc::Layouter::default();
+        layouter.update(module.to_ctx()).unwrap();
+        let bytes: u32 = module
+            .global_variables
+            .iter()
+            .filter(|(_, variable)| variable.space == naga::AddressSpace::WorkGroup)
+            .map(|(_, variable)| layouter[variable.ty].size)
+            .sum();
+        assert!(
+            bytes <= 16384,
+            "{}: {bytes} bytes of workgroup memory",
+            kernel.shader.name
+        );
+        let [x, y, z] = module.entry_points[0].workgroup_size;
+        assert!(
+            x * y * z <= 256,
+            "{}: {x} x {y} x {z} invocations",
+            kernel.shader.name
+        );
+    }
+}
+
+#[test]
+fn every_shader_file_is_registered() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shaders");
+    let mut files = BTreeSet::new();
+    for family in std::fs::read_dir(root).unwrap() {
+        for file in std::fs::read_dir(family.unwrap().path()).unwrap() {
+            let path = file.unwrap().path();
+            let family = path
+                .parent()
+                .unwrap()
+                .file_name()
+                .unwrap()
+                .to_str()
+                .unwrap();
+            files.insert(format!(
+                "{family}/{}",
+                path.file_stem().unwrap().to_str().unwrap()
+            ));
+        }
+    }
+    let registered: BTreeSet<_> = all()
+        .iter()
+        .map(|kernel| format!("{}/{}", kernel.family, kernel.shader.name))
+        .collect();
+    assert_eq!(files, registered);
+}

@@ -1,0 +1,353 @@
+//! The device: adapter choice, buffers, pipelines, read-backs and timestamps. Knows no tensors.
+
+mod adapter;
+mod error;
+mod shader;
+mod timer;
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+pub use adapter::{AdapterChoice, adapters, choose, describe};
+pub use error::GpuError;
+pub use shader::{Pipeline, Shader, Variant};
+pub use timer::Timer;
+
+/// A device with its queue and the pipelines made for it. Cheap to clone; clones share everything.
+#[derive(Clone, Debug)]
+pub struct Gpu {
+    /// The device.
+    pub device: wgpu::Device,
+    /// The device's queue.
+    pub queue: wgpu::Queue,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    info: wgpu::AdapterInfo,
+    pipelines: Mutex<HashMap<(Shader, Variant), Pipeline>>,
+    trouble: Arc<Mutex<Option<Trouble>>>,
+}
+
+#[derive(Debug)]
+enum Trouble {
+    Lost(String),
+    Uncaptured(wgpu::Error),
+}
+
+/// Features that make something faster or measurable; every one is optional.
+const WANTED: wgpu::Features = wgpu::Features::TIMESTAMP_QUERY
+    .union(wgpu::Features::SHADER_F16)
+    .union(wgpu::Features::SUBGROUP)
+    .union(wgpu::Features::PIPELINE_CACHE);
+
+impl Gpu {
+    /// Makes a device with all the limits that the chosen adapter really has.
+    ///
+    /// # Errors
+    /// [`GpuError::NoAdapter`], [`GpuError::UnknownAdapter`] or [`GpuError::NoDevice`].
+    pub async fn new(choice: &AdapterChoice) -> Result<Self, GpuError> {
+        let adapter = choose(choice).await?;
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("kinesic"),
+            required_features: adapter.features() & WANTED,
+            required_limits: adapter.limits(),
+            memory_hints: wgpu::MemoryHints::Performance,
+            ..Default::default()
+        };
+        let (device, queue) = adapter
+            .request_device(&descriptor)
+            .await
+            .map_err(|source| GpuError::NoDevice {
+                adapter: describe(&adapter.get_info()),
+                source,
+            })?;
+        let gpu = Self::from_device(device, queue);
+        let trouble = gpu.shared.trouble.clone();
+        gpu.device.on_uncaptured_error(Arc::new(move |error| {
+            set_once(&trouble, Trouble::Uncaptured(error));
+        }));
+        let trouble = gpu.shared.trouble.clone();
+        gpu.device.set_device_lost_callback(move |_, reason| {
+            set_once(&trouble, Trouble::Lost(reason));
+        });
+        Ok(gpu)
+    }
+
+    /// Takes a device that the caller made and goes on owning; its error handlers are left as they are.
+    pub fn from_device(device: wgpu::Device, queue: wgpu::Queue) -> Self {
+        let info = device.adapter_info();
+        Self {
+            device,
+            queue,
+            shared: Arc::new(Shared {
+                info,
+                pipelines: Mutex::default(),
+                trouble: Arc::default(),
+            }),
+        }
+    }
+
+    /// The adapter behind the device.
+    pub fn info(&self) -> &wgpu::AdapterInfo {
+        &self.shared.info
+    }
+
+    /// Whether the adapter is software on the CPU: what cheap vector lanes and barriers are worth differs there.
+    pub fn is_software(&self) -> bool {
+        self.info().device_type == wgpu::DeviceType::Cpu
+    }
+
+    /// The device's limits.
+    pub fn limits(&self) -> wgpu::Limits {
+        self.device.limits()
+    }
+
+    /// Says whether the device is still there and free of errors that no scope caught.
+    ///
+    /// # Errors
+    /// [`GpuError::Lost`], [`GpuError::OutOfMemory`] or [`GpuError::Refused`].
+    pub fn check(&self) -> Result<(), GpuError> {
+        let mut trouble = lock(&self.shared.trouble);
+        match trouble.take() {
+            None => Ok(()),
+            Some(Trouble::Lost(reason)) => {
+                let error = GpuError::Lost {
+                    reason: reason.clone(),
+                };
+                *trouble = Some(Trouble::Lost(reason));
+                Err(error)
+            }
+            Some(Trouble::Uncaptured(error)) => Err(as_gpu_error(error, "a submitted step")),
+        }
+    }
+
+    /// Runs `work` within error scopes and carries what wgpu caught up as a typed error about `what`.
+    ///
+    /// # Errors
+    /// [`GpuError::OutOfMemory`] or [`GpuError::Refused`].
+    pub async fn scoped<T>(&self, what: &str, work: impl FnOnce() -> T) -> Result<T, GpuError> {
+        let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
+        let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let result = work();
+        // All three are popped before the first await: a scope belongs to the thread that pushed it.
+        let popped = (validation.pop(), memory.pop(), internal.pop());
+        for error in [popped.0.await, popped.1.await, popped.2.await]
+            .into_iter()
+            .flatten()
+        {
+            return Err(as_gpu_error(error, what));
+        }
+        Ok(result)
+    }
+
+    /// Makes a zeroed buffer of `size` bytes, rounded up to a multiple of 4.
+    ///
+    /// # Errors
+    /// [`GpuError::Limit`] above the device's buffer size, [`GpuError::OutOfMemory`] when the driver has no room.
+    pub async fn buffer(
+        &self,
+        label: &str,
+        size: u64,
+        usage: wgpu::BufferUsages,
+    ) -> Result<wgpu::Buffer, GpuError> {
+        let allowed = self.device.limits().max_buffer_size;
+        if size > allowed {
+            return Err(GpuError::Limit {
+                what: label.to_owned(),
+                limit: "max_buffer_size",
+                needed: size,
+                allowed,
+            });
+        }
+        self.scoped(label, || {
+            self.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size: size.max(4).next_multiple_of(4),
+                usage,
+                mapped_at_creation: false,
+            })
+        })
+        .await
+    }
+
+    /// A storage buffer that can be written and read back.
+    ///
+    /// # Errors
+    /// As [`Gpu::buffer`].
+    pub async fn storage(&self, label: &str, size: u64) -> Result<wgpu::Buffer, GpuError> {
+        let usage = wgpu::BufferUsages::STORAGE
+            | wgpu::BufferUsages::COPY_SRC
+            | wgpu::BufferUsages::COPY_DST;
+        self.buffer(label, size, usage).await
+    }
+
+    /// The pipeline of a shader in one variant; compiled once a device.
+    ///
+    /// # Errors
+    /// [`GpuError::Refused`] when the shader does not validate or the driver does not compile it.
+    pub async fn pipeline(&self, shader: Shader, variant: &Variant) -> Result<Pipeline, GpuError> {
+        let key = (shader, variant.clone());
+        if let Some(pipeline) = lock(&self.shared.pipelines).get(&key) {
+            return Ok(pipeline.clone());
+        }
+        let label = format!("{}/{variant}", shader.name);
+        let pipeline = self
+            .scoped(&label, || self.compile(shader, variant, &label))
+            .await?;
+        lock(&self.shared.pipelines).insert(key, pipeline.clone());
+        Ok(pipeline)
+    }
+
+    fn compile(&self, shader: Shader, variant: &Variant, label: &str) -> Pipeline {
+        let descriptor = wgpu::ShaderModuleDescriptor {
+            label: Some(label),
+            source: wgpu::ShaderSource::Wgsl(shader.source.into()),
+        };
+        // SAFETY: the kernels are this crate's own. Every loop counts an index up to a bound that its twin computed, no
+        // index leaves its binding (the twins state each binding's extent, the tests poison guard bands around it), and
+        // divisors are positive shape constants. The loop bound check alone would cost an order of magnitude.
+        let module = unsafe {
+            self.device
+                .create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
+        };
+        let pipeline = self
+            .device
+            .create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label: Some(label),
+                layout: None,
+                module: &module,
+                entry_point: Some(shader.name),
+                compilation_options: wgpu::PipelineCompilationOptions {
+                    constants: &variant.as_wgpu(),
+                    ..Default::default()
+                },
+                cache: None,
+            });
+        let layout = pipeline.get_bind_group_layout(0);
+        Pipeline { pipeline, layout }
+    }
+
+    /// Reads `size` bytes of a buffer from `offset` on (both multiples of 4), once all submitted work is done.
+    ///
+    /// # Errors
+    /// [`GpuError::ReadBack`], [`GpuError::Lost`], [`GpuError::OutOfMemory`].
+    pub async fn read(
+        &self,
+        buffer: &wgpu::Buffer,
+        offset: u64,
+        size: u64,
+    ) -> Result<Vec<u8>, GpuError> {
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let staging = self.buffer("read-back", size, usage).await?;
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(buffer, offset, &staging, 0, size);
+        self.queue.submit([encoder.finish()]);
+        self.read_mapped(&staging, size).await
+    }
+
+    /// Maps a buffer made with `MAP_READ`, copies its first `size` bytes and unmaps it again.
+    ///
+    /// # Errors
+    /// [`GpuError::ReadBack`], [`GpuError::Lost`].
+    pub async fn read_mapped(
+        &self,
+        staging: &wgpu::Buffer,
+        size: u64,
+    ) -> Result<Vec<u8>, GpuError> {
+        let slot = Arc::new(Mutex::new((None, None::<Waker>)));
+        let shared = slot.clone();
+        staging
+            .slice(..size)
+            .map_async(wgpu::MapMode::Read, move |result| {
+                let mut slot = lock(&shared);
+                slot.0 = Some(result);
+                if let Some(waker) = slot.1.take() {
+                    waker.wake();
+                }
+            });
+        std::future::poll_fn(|context| {
+            let mut slot = lock(&slot);
+            slot.0.take().map_or_else(
+                || {
+                    slot.1 = Some(context.waker().clone());
+                    Poll::Pending
+                },
+                Poll::Ready,
+            )
+        })
+        .await
+        .map_err(|source| GpuError::ReadBack { source })?;
+        self.check()?;
+        let bytes = match staging.slice(..size).get_mapped_range() {
+            Ok(view) => view.to_vec(),
+            Err(error) => {
+                return Err(GpuError::Refused {
+                    what: "a read-back".to_owned(),
+                    description: error.to_string(),
+                });
+            }
+        };
+        staging.unmap();
+        Ok(bytes)
+    }
+
+    /// Drives a future of this device to its end on the calling thread, letting the device work while it waits: the
+    /// blocking edge of the command line and the tests. In a browser, await the future instead.
+    ///
+    /// # Errors
+    /// Those of the future, and [`GpuError::Lost`] when the device no longer answers.
+    pub fn block_on<T, E: From<GpuError>>(
+        &self,
+        future: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let mut future = pin!(future);
+        let mut context = Context::from_waker(Waker::noop());
+        loop {
+            if let Poll::Ready(result) = future.as_mut().poll(&mut context) {
+                return result;
+            }
+            self.wait()?;
+        }
+    }
+
+    /// Blocks until all submitted work is done.
+    ///
+    /// # Errors
+    /// [`GpuError::Lost`].
+    pub fn wait(&self) -> Result<(), GpuError> {
+        match self.device.poll(wgpu::PollType::wait_indefinitely()) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(GpuError::Lost {
+                reason: error.to_string(),
+            }),
+        }
+    }
+}
+
+fn as_gpu_error(error: wgpu::Error, what: &str) -> GpuError {
+    let what = what.to_owned();
+    match error {
+        wgpu::Error::OutOfMemory { .. } => GpuError::OutOfMemory { what },
+        wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => {
+            GpuError::Refused { what, description }
+        }
+    }
+}
+
+fn set_once(slot: &Mutex<Option<Trouble>>, trouble: Trouble) {
+    let mut slot = lock(slot);
+    if slot.is_none() {
+        *slot = Some(trouble);
+    }
+}
+
+/// A poisoned lock only says that another thread panicked; what it guards here is valid after every statement.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

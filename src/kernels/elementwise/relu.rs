@@ -1,0 +1,83 @@
+//! The rectifier and its gradient.
+
+use crate::gpu::{Shader, Variant};
+use crate::kernels::{Access, Call, Kernel, KernelError, Params as _, narrow, params, shader};
+
+const FORWARD: Shader = shader!("elementwise", "relu");
+const GRAD: Shader = shader!("elementwise", "relu_grad");
+const WORKGROUP: usize = 64;
+
+params!(Params { count: u32 });
+
+/// `y = max(x, 0)` over `len` elements, a multiple of 4. Binds `x`, `y`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Relu {
+    /// The number of elements, padding included.
+    pub len: usize,
+}
+
+impl Relu {
+    /// The dispatch.
+    ///
+    /// # Errors
+    /// [`KernelError::Argument`] unless `len` is a positive multiple of 4; [`KernelError::TooLarge`].
+    pub fn call(&self) -> Result<Call, KernelError> {
+        Ok(call(FORWARD, self.len)?
+            .bind("x", Access::Read, self.len)
+            .bind("y", Access::Write, self.len)
+            .flops(self.len as u64))
+    }
+}
+
+/// `grad_x = grad_y` where the output `y > 0`, else 0. Binds `grad_y`, `y`, `grad_x`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReluGrad {
+    /// The number of elements, padding included.
+    pub len: usize,
+}
+
+impl ReluGrad {
+    /// The dispatch.
+    ///
+    /// # Errors
+    /// As [`Relu::call`].
+    pub fn call(&self) -> Result<Call, KernelError> {
+        Ok(call(GRAD, self.len)?
+            .bind("grad_y", Access::Read, self.len)
+            .bind("y", Access::Read, self.len)
+            .bind("grad_x", Access::Write, self.len)
+            .flops(self.len as u64))
+    }
+}
+
+fn call(shader: Shader, len: usize) -> Result<Call, KernelError> {
+    if len == 0 || !len.is_multiple_of(4) {
+        return Err(KernelError::Argument {
+            kernel: shader.name,
+            name: "len",
+            asked: i64::try_from(len).unwrap_or(i64::MAX),
+            allowed: "a positive multiple of 4",
+        });
+    }
+    let params = Params {
+        count: narrow(shader.name, len / 4)?,
+    };
+    let groups = (len / 4).div_ceil(WORKGROUP) as u64;
+    Call::new(shader, Variant::new(), &params, groups)
+}
+
+pub(super) fn forward() -> Kernel {
+    Kernel {
+        family: "elementwise",
+        shader: FORWARD,
+        params: Params::FIELDS,
+        variants: vec![Variant::new()],
+    }
+}
+
+pub(super) fn grad() -> Kernel {
+    Kernel {
+        shader: GRAD,
+        ..forward()
+    }
+}

@@ -1,0 +1,306 @@
+//! A Rust twin for each shader: its parameters, checks, variants and dispatch.
+//!
+//! A twin turns a problem (shapes, options) into a [`Call`]: which pipeline, which parameter bytes, how many workgroups,
+//! and what each binding must hold. It touches no device; the tape's plan or [`run`] gives the buffers.
+//!
+//! All activations are NHWC with channels padded to a multiple of 4 by zeros ([`padded`]); kernels keep the padding zero.
+//! Every storage binding is `read_write` in WGSL, because the plan's tensors share few large buffers and a buffer has one
+//! usage in a dispatch; what a kernel really reads and writes is stated by [`Access`].
+
+pub mod elementwise;
+mod error;
+
+use crate::gpu::{Gpu, GpuError, Pipeline, Shader, Variant};
+
+pub use error::KernelError;
+
+/// Rounds a channel count up to whole `vec4`s.
+pub const fn padded(channels: usize) -> usize {
+    channels.next_multiple_of(4)
+}
+
+/// What a kernel does to a binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// Only reads.
+    Read,
+    /// Writes every element, whatever was there before.
+    Write,
+    /// Reads and writes: what was there before matters.
+    Update,
+}
+
+/// One storage binding of a [`Call`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// The variable's name in the shader.
+    pub name: &'static str,
+    /// What the kernel does to it.
+    pub access: Access,
+    /// How many bytes of it the kernel touches; the binding must be at least as large.
+    pub bytes: u64,
+}
+
+/// One dispatch without its buffers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// The shader.
+    pub shader: Shader,
+    /// Its variant.
+    pub variant: Variant,
+    /// The bytes of its `Params`, bound as a uniform at binding 0.
+    pub params: Vec<u8>,
+    /// Its storage bindings from binding 1 on.
+    pub extents: Vec<Extent>,
+    /// The number of workgroups.
+    pub workgroups: [u32; 3],
+    /// Floating-point operations, a multiply-add counted as two.
+    pub flops: u64,
+}
+
+impl Call {
+    /// A call over `groups` workgroups, spread over two dimensions where one does not reach: the shader finds its
+    /// position as `workgroup_id.x + workgroup_id.y * num_workgroups.x` and skips what lies beyond the end.
+    ///
+    /// # Errors
+    /// [`KernelError::TooLarge`] beyond 65535² workgroups.
+    pub fn new(
+        shader: Shader,
+        variant: Variant,
+        params: &impl Params,
+        groups: u64,
+    ) -> Result<Self, KernelError> {
+        Ok(Self {
+            shader,
+            variant,
+            params: bytemuck::bytes_of(params).to_vec(),
+            extents: Vec::new(),
+            workgroups: spread(shader.name, groups)?,
+            flops: 0,
+        })
+    }
+
+    /// Adds the next storage binding, of `elements` 4-byte elements.
+    #[must_use]
+    pub fn bind(mut self, name: &'static str, access: Access, elements: usize) -> Self {
+        let bytes = 4 * elements as u64;
+        self.extents.push(Extent {
+            name,
+            access,
+            bytes,
+        });
+        self
+    }
+
+    /// States the floating-point operations.
+    #[must_use]
+    pub fn flops(mut self, flops: u64) -> Self {
+        self.flops = flops;
+        self
+    }
+
+    /// Bytes read from the bindings.
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes(|access| access != Access::Write)
+    }
+
+    /// Bytes written to the bindings.
+    pub fn bytes_written(&self) -> u64 {
+        self.bytes(|access| access != Access::Read)
+    }
+
+    fn bytes(&self, counts: impl Fn(Access) -> bool) -> u64 {
+        self.extents
+            .iter()
+            .filter(|extent| counts(extent.access))
+            .map(|extent| extent.bytes)
+            .sum()
+    }
+}
+
+/// The uniform parameters of a kernel: 4-byte members, named as in the shader's `struct Params`.
+pub trait Params: bytemuck::Pod {
+    /// The members' names in order.
+    const FIELDS: &'static [&'static str];
+}
+
+/// Declares a kernel's `Params` once in Rust; a test reflects the shader's and compares names, order and size.
+macro_rules! params {
+    ($(#[$meta:meta])* $name:ident { $($field:ident: $kind:ty),* $(,)? }) => {
+        $(#[$meta])*
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+        struct $name { $($field: $kind),* }
+        impl $crate::kernels::Params for $name {
+            const FIELDS: &'static [&'static str] = &[$(stringify!($field)),*];
+        }
+    };
+}
+pub(crate) use params;
+
+/// Names a shader file of `shaders/` as a [`Shader`](crate::gpu::Shader).
+macro_rules! shader {
+    ($family:literal, $name:literal) => {
+        $crate::gpu::Shader {
+            name: $name,
+            source: include_str!(concat!("../../../shaders/", $family, "/", $name, ".wgsl")),
+        }
+    };
+}
+pub(crate) use shader;
+
+/// A kernel as the lints, the tests and the inspector see it.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// The folder under `shaders/`.
+    pub family: &'static str,
+    /// The shader.
+    pub shader: Shader,
+    /// The names of its parameters.
+    pub params: &'static [&'static str],
+    /// Every variant that a twin may choose.
+    pub variants: Vec<Variant>,
+}
+
+/// Every kernel of the crate.
+pub fn all() -> Vec<Kernel> {
+    [elementwise::kernels()].concat()
+}
+
+fn spread(kernel: &'static str, groups: u64) -> Result<[u32; 3], KernelError> {
+    const LIMIT: u64 = 65535; // WebGPU's default for workgroups a dimension
+    let rows = groups.div_ceil(LIMIT).max(1);
+    if rows > LIMIT {
+        return Err(KernelError::TooLarge {
+            kernel,
+            asked: groups,
+            allowed: LIMIT * LIMIT,
+        });
+    }
+    let columns = groups.div_ceil(rows);
+    // Both are at most LIMIT.
+    #[allow(clippy::cast_possible_truncation)]
+    Ok([columns as u32, rows as u32, 1])
+}
+
+/// Narrows a size for a shader.
+///
+/// # Errors
+/// [`KernelError::TooLarge`] beyond 2³² - 1.
+pub(crate) fn narrow(kernel: &'static str, value: usize) -> Result<u32, KernelError> {
+    u32::try_from(value).map_err(|_| KernelError::TooLarge {
+        kernel,
+        asked: value as u64,
+        allowed: u64::from(u32::MAX),
+    })
+}
+
+/// A call with its pipeline and buffers, ready to be recorded any number of times.
+#[derive(Debug)]
+pub struct Bound {
+    pipeline: Pipeline,
+    group: wgpu::BindGroup,
+    workgroups: [u32; 3],
+}
+
+impl Bound {
+    /// Compiles the call's pipeline and binds its parameters and `buffers`, one for each extent in order.
+    ///
+    /// # Errors
+    /// [`KernelError::Bindings`] when the number or a size does not fit; [`KernelError::Gpu`].
+    pub async fn new(
+        gpu: &Gpu,
+        call: &Call,
+        params: wgpu::BufferBinding<'_>,
+        buffers: &[wgpu::BufferBinding<'_>],
+    ) -> Result<Self, KernelError> {
+        check(gpu, call, buffers)?;
+        let pipeline = gpu.pipeline(call.shader, &call.variant).await?;
+        let entries: Vec<_> = std::iter::once(&params)
+            .chain(buffers)
+            .zip(0..)
+            .map(|(buffer, binding)| wgpu::BindGroupEntry {
+                binding,
+                resource: wgpu::BindingResource::Buffer(buffer.clone()),
+            })
+            .collect();
+        let group = gpu
+            .scoped(call.shader.name, || {
+                gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                    label: Some(call.shader.name),
+                    layout: &pipeline.layout,
+                    entries: &entries,
+                })
+            })
+            .await?;
+        Ok(Self {
+            pipeline,
+            group,
+            workgroups: call.workgroups,
+        })
+    }
+
+    /// Records the dispatch into a pass.
+    pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
+        let [x, y, z] = self.workgroups;
+        pass.set_pipeline(&self.pipeline.pipeline);
+        pass.set_bind_group(0, &self.group, &[]);
+        pass.dispatch_workgroups(x, y, z);
+    }
+}
+
+fn check(gpu: &Gpu, call: &Call, buffers: &[wgpu::BufferBinding<'_>]) -> Result<(), KernelError> {
+    let kernel = call.shader.name;
+    if buffers.len() != call.extents.len() {
+        return Err(KernelError::Bindings {
+            kernel,
+            asked: buffers.len(),
+            allowed: call.extents.len(),
+        });
+    }
+    let limit = gpu.device.limits().max_storage_buffer_binding_size;
+    for (extent, buffer) in call.extents.iter().zip(buffers) {
+        let size = buffer
+            .size
+            .map_or(buffer.buffer.size() - buffer.offset, u64::from);
+        if size < extent.bytes {
+            return Err(KernelError::Binding {
+                kernel,
+                binding: extent.name,
+                asked: size,
+                allowed: extent.bytes,
+            });
+        }
+        if size > limit {
+            return Err(KernelError::Gpu(GpuError::Limit {
+                what: format!("binding `{}` of {kernel}", extent.name),
+                limit: "max_storage_buffer_binding_size",
+                needed: size,
+                allowed: limit,
+            }));
+        }
+    }
+    Ok(())
+}
+
+/// Runs one call on whole buffers and submits it: for tests, benches and single uses. A plan records many at once.
+///
+/// # Errors
+/// As [`Bound::new`].
+pub async fn run(gpu: &Gpu, call: &Call, buffers: &[&wgpu::Buffer]) -> Result<(), KernelError> {
+    let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+    let size = call.params.len() as u64;
+    let params = gpu
+        .buffer("params", size.next_multiple_of(16), usage)
+        .await?;
+    gpu.queue.write_buffer(&params, 0, &call.params);
+    let buffers: Vec<_> = buffers
+        .iter()
+        .map(|buffer| buffer.as_entire_buffer_binding())
+        .collect();
+    let bound = Bound::new(gpu, call, params.as_entire_buffer_binding(), &buffers).await?;
+    let mut encoder = gpu.device.create_command_encoder(&Default::default());
+    bound.record(&mut encoder.begin_compute_pass(&Default::default()));
+    gpu.queue.submit([encoder.finish()]);
+    Ok(())
+}
