@@ -5,7 +5,10 @@ pub mod conv;
 pub mod elementwise;
 pub mod gemm;
 pub mod harness;
+pub mod image;
 pub mod norm;
+pub mod optim;
+pub mod pool;
 pub mod random;
 
 /// What a formula gives in float64.
@@ -50,6 +53,12 @@ impl Reference {
             *value += term;
             *magnitude += term.abs();
         }
+    }
+
+    /// Puts a value and its magnitude at `index`.
+    pub fn set(&mut self, index: usize, value: f64, magnitude: f64) {
+        self.value[index] = value;
+        self.magnitude[index] = magnitude;
     }
 
     /// Multiplies every sum by `factor`.

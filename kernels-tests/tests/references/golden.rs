@@ -3,6 +3,8 @@
 use kernels_tests::conv::*;
 use kernels_tests::gemm::*;
 use kernels_tests::norm::BatchNorm;
+use kernels_tests::optim::{Adam, Sgd};
+use kernels_tests::pool::*;
 use kernels_tests::random::uniforms;
 use serde_json::Value;
 use std::path::Path;
@@ -205,5 +207,86 @@ fn batch_normalisations_equal_pytorch() {
         case.check("grad_x", &transposed(&grad.x.value, n, h * w));
         case.check("grad_w", &grad.gamma.value);
         case.check("grad_bias", &grad.beta.value);
+    }
+}
+
+#[test]
+fn pooling_equals_pytorch() {
+    let Some(golden) = golden("pooling") else {
+        return;
+    };
+    for op in ["max_pool2d", "avg_pool2d", "global_avg_pool2d"] {
+        for case in Case::of(&golden, op) {
+            let [n, c, h, w] = sizes(&case.record["x"]);
+            let x = transposed(&case.tensor("x", n * c * h * w, 0.0, 1.0), n, c);
+            let gradient =
+                |pixels: usize| transposed(&case.tensor("grad_y", n * c * pixels, 0.0, 1.0), n, c);
+            let (y, grad_x) = if op == "global_avg_pool2d" {
+                (
+                    global_avg_pool(n, h * w, c, &x),
+                    global_avg_pool_grad(n, h * w, c, &gradient(1)),
+                )
+            } else {
+                let both = |what: &str| [number(&case.record[what]) as usize; 2];
+                let (window, stride, padding) = (both("kernel"), both("stride"), both("padding"));
+                let shape = PoolShape {
+                    n,
+                    h,
+                    w,
+                    c,
+                    window,
+                    stride,
+                    padding,
+                };
+                let g = gradient(shape.out_h() * shape.out_w());
+                if op == "max_pool2d" {
+                    (max_pool(&shape, &x).y, max_pool_grad(&shape, &x, &g))
+                } else {
+                    (avg_pool(&shape, &x), avg_pool_grad(&shape, &g))
+                }
+            };
+            case.check("y", &transposed(&y.value, n, y.value.len() / n / c));
+            case.check("grad_x", &transposed(&grad_x.value, n, h * w));
+        }
+    }
+}
+
+#[test]
+fn optimisers_equal_pytorch() {
+    let Some(golden) = golden("optimisers") else {
+        return;
+    };
+    for op in ["adam", "adamw", "sgd"] {
+        for case in Case::of(&golden, op) {
+            let option = |name: &str| case.record[name].as_f64().unwrap_or(0.0);
+            let len = sizes::<1>(&case.record["x"])[0];
+            let mut parameter = case.tensor("x", len, 0.0, 1.0);
+            let (mut first, mut second) = (vec![0.0; len], vec![0.0; len]);
+            for step in 0..option("steps") as u32 {
+                let gradient = case.tensor(&format!("g{step}"), len, 0.0, 1.0);
+                if op == "sgd" {
+                    let sgd = Sgd {
+                        lr: option("lr"),
+                        momentum: option("momentum"),
+                        nesterov: case.record["nesterov"] == true,
+                        weight_decay: option("weight_decay"),
+                    };
+                    let after = sgd.step(&parameter, &gradient, &first);
+                    (parameter, first) = (after.parameter.value, after.direction.value);
+                } else {
+                    let adam = Adam {
+                        lr: option("lr"),
+                        betas: numbers(&case.record["betas"]).try_into().unwrap(),
+                        eps: option("eps"),
+                        weight_decay: option("weight_decay"),
+                        decoupled: op == "adamw",
+                    };
+                    let after = adam.step(step + 1, &parameter, &gradient, &first, &second);
+                    parameter = after.parameter.value;
+                    (first, second) = (after.first.value, after.second.value);
+                }
+            }
+            case.check("y", &parameter);
+        }
     }
 }

@@ -4,7 +4,10 @@ mod conv;
 mod elementwise;
 mod gemm;
 mod golden;
+mod image;
 mod norm;
+mod optim;
+mod pool;
 mod random;
 
 /// Seeds of drawn cases; a failure prints its own.
