@@ -3,5 +3,6 @@
 
 pub mod gpu;
 pub mod kernels;
+pub mod objective;
 
 pub use wgpu;

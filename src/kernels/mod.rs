@@ -9,6 +9,7 @@
 
 pub mod elementwise;
 mod error;
+pub mod loss;
 
 use crate::gpu::{Gpu, GpuError, Pipeline, Shader, Variant};
 
@@ -164,7 +165,7 @@ pub struct Kernel {
 
 /// Every kernel of the crate.
 pub fn all() -> Vec<Kernel> {
-    [elementwise::kernels()].concat()
+    [elementwise::kernels(), loss::kernels()].concat()
 }
 
 fn spread(kernel: &'static str, groups: u64) -> Result<[u32; 3], KernelError> {

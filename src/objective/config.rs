@@ -1,0 +1,135 @@
+//! The options of the objective: the `[objective]` section of a configuration.
+
+use super::{Form, ObjectiveError, ScaOn, StopGradient};
+use serde::{Deserialize, Serialize};
+
+/// What distribution matching takes for R.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MatchingTable {
+    /// 1 where the relatedness table has a weight above 0, else 0.
+    #[default]
+    Binary,
+    /// The weights; right for a table that was estimated from data.
+    Weighted,
+}
+
+/// The options of the objective. Every key has a default: the three tasks at weight 1, no coupling.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ObjectiveConfig {
+    /// The weight of the expressions' cross entropy; 1.
+    pub expression: f32,
+    /// The weight of the action units' cross entropies; 1.
+    pub action_units: f32,
+    /// The weight of `1 - (CCC_valence + CCC_arousal) / 2`; 1.
+    pub valence_arousal: f32,
+    /// The weight of distribution matching; 0.
+    pub distribution_matching: f32,
+    /// The weight of soft co-annotation; 0.
+    pub soft_co_annotation: f32,
+    /// The relatedness table, by name or path; `du2014`.
+    pub relatedness: String,
+    /// What distribution matching takes of it; `binary`.
+    pub matching_table: MatchingTable,
+    /// What distribution matching compares; `bernoulli`.
+    pub form: Form,
+    /// Where distribution matching passes no gradient; `none`.
+    pub stop_gradient: StopGradient,
+    /// The images that soft co-annotation takes; `without_expression`.
+    pub sca_on: ScaOn,
+    /// Whether images with an expression and no action units are trained towards that expression's units, with the weight
+    /// of soft co-annotation; false.
+    pub co_annotate_aus: bool,
+    /// A weight for each class of expression; empty for 1 each.
+    pub class_weights: Vec<f32>,
+    /// How much more an action unit counts where it is on, one for each; empty for 1 each.
+    pub positive_weights: Vec<f32>,
+    /// The share of an expression's label that is spread evenly over all classes, in [0, 1); 0.
+    pub label_smoothing: f32,
+}
+
+impl Default for ObjectiveConfig {
+    fn default() -> Self {
+        Self {
+            expression: 1.0,
+            action_units: 1.0,
+            valence_arousal: 1.0,
+            distribution_matching: 0.0,
+            soft_co_annotation: 0.0,
+            relatedness: "du2014".to_owned(),
+            matching_table: MatchingTable::default(),
+            form: Form::default(),
+            stop_gradient: StopGradient::default(),
+            sca_on: ScaOn::default(),
+            co_annotate_aus: false,
+            class_weights: Vec::new(),
+            positive_weights: Vec::new(),
+            label_smoothing: 0.0,
+        }
+    }
+}
+
+impl ObjectiveConfig {
+    /// Checks every value, for tasks of `classes` expressions and `action_units`.
+    pub(super) fn check(&self, classes: usize, action_units: usize) -> Result<(), ObjectiveError> {
+        let weights = [
+            ("expression", self.expression),
+            ("action_units", self.action_units),
+            ("valence_arousal", self.valence_arousal),
+            ("distribution_matching", self.distribution_matching),
+            ("soft_co_annotation", self.soft_co_annotation),
+        ];
+        for (key, asked) in weights {
+            holds(key, asked, asked >= 0.0, "a finite number, 0 or more")?;
+        }
+        let smoothing = self.label_smoothing;
+        let key = "label_smoothing";
+        holds(key, smoothing, (0.0..1.0).contains(&smoothing), "in [0, 1)")?;
+        let lists = [
+            ("class_weights", &self.class_weights, classes),
+            ("positive_weights", &self.positive_weights, action_units),
+        ];
+        for (key, list, allowed) in lists {
+            if !list.is_empty() && list.len() != allowed {
+                return Err(ObjectiveError::Length {
+                    key,
+                    asked: list.len(),
+                    allowed,
+                });
+            }
+            for &asked in list {
+                holds(key, asked, asked > 0.0, "finite numbers above 0")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that no coupling is asked for.
+    pub(super) fn check_uncoupled(&self) -> Result<(), ObjectiveError> {
+        let couplings = [
+            ("distribution_matching", self.distribution_matching),
+            ("soft_co_annotation", self.soft_co_annotation),
+        ];
+        match couplings.into_iter().find(|&(_, weight)| weight > 0.0) {
+            Some((key, asked)) => Err(ObjectiveError::Uncoupled { key, asked }),
+            None => Ok(()),
+        }
+    }
+}
+
+fn holds(
+    key: &'static str,
+    asked: f32,
+    holds: bool,
+    allowed: &'static str,
+) -> Result<(), ObjectiveError> {
+    if holds && asked.is_finite() {
+        return Ok(());
+    }
+    Err(ObjectiveError::Option {
+        key,
+        asked,
+        allowed,
+    })
+}
