@@ -7,6 +7,7 @@
 //! Every storage binding is `read_write` in WGSL, because the plan's tensors share few large buffers and a buffer has one
 //! usage in a dispatch; what a kernel really reads and writes is stated by [`Access`].
 
+pub mod conv;
 pub mod elementwise;
 mod error;
 pub mod loss;
@@ -165,7 +166,7 @@ pub struct Kernel {
 
 /// Every kernel of the crate.
 pub fn all() -> Vec<Kernel> {
-    [elementwise::kernels(), loss::kernels()].concat()
+    [conv::kernels(), elementwise::kernels(), loss::kernels()].concat()
 }
 
 fn spread(kernel: &'static str, groups: u64) -> Result<[u32; 3], KernelError> {

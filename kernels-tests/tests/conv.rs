@@ -1,0 +1,268 @@
+//! Convolution kernels against their references.
+
+use kernels_tests::conv::{self as reference, Conv2dShape};
+use kernels_tests::harness::{compare, execute, pad, unpad};
+use kernels_tests::random::Draw;
+use kinesic::kernels::{KernelError, conv, padded};
+
+const SEED: u64 = 20;
+
+fn kernel_shape(shape: &Conv2dShape) -> conv::Conv2dShape {
+    let Conv2dShape {
+        n,
+        h,
+        w,
+        c,
+        k,
+        r,
+        s,
+        stride,
+        padding,
+    } = *shape;
+    conv::Conv2dShape {
+        n,
+        h,
+        w,
+        c,
+        k,
+        r,
+        s,
+        stride,
+        padding,
+    }
+}
+
+/// Backbone layers, the edges of a tile (8 vectors of channels, 4 pixels), and drawn awkward ones.
+fn shapes() -> Vec<Conv2dShape> {
+    let same = |n, side, c, k, r, stride: usize| Conv2dShape {
+        n,
+        h: side,
+        w: side,
+        c,
+        k,
+        r,
+        s: r,
+        stride: [stride; 2],
+        padding: [r / 2; 2],
+    };
+    let mut shapes = vec![
+        same(1, 1, 1, 1, 1, 1),
+        same(1, 28, 3, 64, 7, 2),
+        same(2, 7, 128, 128, 3, 1),
+        same(2, 14, 64, 31, 3, 2),
+        same(3, 5, 36, 33, 1, 1),
+        same(1, 9, 29, 28, 1, 2),
+    ];
+    let mut draw = Draw::new("conv shapes", SEED);
+    for _ in 0..10 {
+        let (r, s) = (draw.pick(&[1, 2, 3, 5]), draw.pick(&[1, 2, 3, 7]));
+        shapes.push(Conv2dShape {
+            n: draw.int(1..=3),
+            h: draw.int(r..=17),
+            w: draw.int(s..=19),
+            c: draw.pick(&[1, 3, 4, 5, 17]),
+            k: draw.pick(&[1, 2, 7, 32, 37]),
+            r,
+            s,
+            stride: [draw.int(1..=3), draw.int(1..=3)],
+            padding: [draw.int(0..=r / 2), draw.int(0..=s / 2)],
+        });
+    }
+    shapes
+}
+
+/// OIHW to the kernels' [R,S,C,K].
+fn weight(shape: &Conv2dShape, oihw: &[f64]) -> Vec<f32> {
+    let Conv2dShape { c, k, r, s, .. } = *shape;
+    let mut out = vec![0.0; r * s * padded(c) * padded(k)];
+    for (index, value) in oihw.iter().enumerate() {
+        let (rs, c_, k_) = (index % (r * s), index / (r * s) % c, index / (r * s * c));
+        out[(rs * padded(c) + c_) * padded(k) + k_] = *value as f32;
+    }
+    out
+}
+
+fn unweight(shape: &Conv2dShape, stored: &[f32]) -> Vec<f32> {
+    let Conv2dShape { c, k, r, s, .. } = *shape;
+    let mut left = stored.to_vec();
+    let out = (0..k * c * r * s)
+        .map(|index| {
+            let (rs, c_, k_) = (index % (r * s), index / (r * s) % c, index / (r * s * c));
+            std::mem::take(&mut left[(rs * padded(c) + c_) * padded(k) + k_])
+        })
+        .collect();
+    assert!(
+        left.iter().all(|&value| value == 0.0),
+        "{shape:?}: padding of the weight's gradient"
+    );
+    out
+}
+
+mod conv2d_forward {
+    use super::*;
+
+    #[test]
+    fn matches_reference_on_drawn_shapes() {
+        for (index, shape) in shapes().iter().enumerate() {
+            let mut draw = Draw::new(&format!("forward {index}"), SEED);
+            let x = draw.tensor(shape.input_len(), 1.0);
+            let w = draw.tensor(shape.weight_len(), 1.0);
+            let b = (index % 2 == 0).then(|| draw.tensor(shape.k, 1.0));
+            let call = conv::Conv2dForward {
+                shape: kernel_shape(shape),
+                bias: b.is_some(),
+            }
+            .call()
+            .unwrap();
+            let bias = b.as_ref().map_or(Vec::new(), |b| pad(b, shape.k));
+            let y = execute(&call, &[&pad(&x, shape.c), &weight(shape, &w), &bias]);
+            let want = reference::conv2d(shape, &x, &w, b.as_deref());
+            let what = format!("seed {SEED}, {shape:?}");
+            compare(
+                &what,
+                &unpad(&what, &y[0], shape.k),
+                &want,
+                shape.r * shape.s * shape.c,
+            );
+        }
+    }
+
+    #[test]
+    fn rejects_windows_beyond_the_padded_input() {
+        let shape = conv::Conv2dShape {
+            r: 3,
+            s: 3,
+            ..conv::Conv2dShape::linear(1, 1, 1)
+        };
+        let error = conv::Conv2dForward { shape, bias: false }
+            .call()
+            .unwrap_err();
+        assert!(
+            matches!(error, KernelError::Argument { name: "r", .. }),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn rejects_empty_shapes_and_strides() {
+        let linear = conv::Conv2dShape::linear(1, 1, 1);
+        for shape in [
+            conv::Conv2dShape { n: 0, ..linear },
+            conv::Conv2dShape { c: 0, ..linear },
+            conv::Conv2dShape { k: 0, ..linear },
+            conv::Conv2dShape {
+                stride: [1, 0],
+                ..linear
+            },
+        ] {
+            assert!(
+                conv::Conv2dForward { shape, bias: false }.call().is_err(),
+                "{shape:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn rejects_more_elements_than_32_bits_count() {
+        let shape = conv::Conv2dShape::linear(1 << 20, 1 << 14, 4);
+        let error = conv::Conv2dForward { shape, bias: false }
+            .call()
+            .unwrap_err();
+        assert!(matches!(error, KernelError::TooLarge { .. }), "{error}");
+    }
+}
+
+mod conv2d_grad_input {
+    use super::*;
+
+    #[test]
+    fn matches_reference_on_drawn_shapes() {
+        for (index, shape) in shapes().iter().enumerate() {
+            let mut draw = Draw::new(&format!("grad input {index}"), SEED);
+            let grad_y = draw.tensor(shape.output_len(), 1.0);
+            let w = draw.tensor(shape.weight_len(), 1.0);
+            let call = conv::Conv2dGradInput {
+                shape: kernel_shape(shape),
+            }
+            .call()
+            .unwrap();
+            let grad_x = execute(&call, &[&pad(&grad_y, shape.k), &weight(shape, &w)]);
+            let want = reference::conv2d_grad_input(shape, &grad_y, &w);
+            let what = format!("seed {SEED}, {shape:?}");
+            compare(
+                &what,
+                &unpad(&what, &grad_x[0], shape.c),
+                &want,
+                shape.r * shape.s * shape.k,
+            );
+        }
+    }
+}
+
+mod conv2d_grad_weight {
+    use super::*;
+
+    fn run(shape: &Conv2dShape, x: &[f64], grad_y: &[f64]) -> Vec<f32> {
+        let kernel = conv::Conv2dGradWeight {
+            shape: kernel_shape(shape),
+        };
+        let [first, second] = kernel.calls().unwrap();
+        let partial = execute(&first, &[&pad(x, shape.c), &pad(grad_y, shape.k)]);
+        assert_eq!(partial[0].len(), kernel.partial_len());
+        execute(&second, &[&partial[0]]).remove(0)
+    }
+
+    #[test]
+    fn matches_reference_on_drawn_shapes() {
+        for (index, shape) in shapes().iter().enumerate() {
+            let mut draw = Draw::new(&format!("grad weight {index}"), SEED);
+            let x = draw.tensor(shape.input_len(), 1.0);
+            let grad_y = draw.tensor(shape.output_len(), 1.0);
+            let got = run(shape, &x, &grad_y);
+            let want = reference::conv2d_grad_weight(shape, &x, &grad_y);
+            let depth = shape.n * shape.out_h() * shape.out_w();
+            compare(
+                &format!("seed {SEED}, {shape:?}"),
+                &unweight(shape, &got),
+                &want,
+                depth,
+            );
+        }
+    }
+
+    #[test]
+    fn repeats_bit_for_bit() {
+        let shape = shapes()[3];
+        let mut draw = Draw::new("repeat", SEED);
+        let x = draw.tensor(shape.input_len(), 1.0);
+        let grad_y = draw.tensor(shape.output_len(), 1.0);
+        let bits = || {
+            run(&shape, &x, &grad_y)
+                .iter()
+                .map(|v| v.to_bits())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(bits(), bits());
+    }
+}
+
+mod sum_groups {
+    use super::*;
+
+    #[test]
+    fn sums_in_order() {
+        let partial: Vec<f32> = (0..3 * 260).map(|i| (i as f32).sin()).collect();
+        let call = conv::SumGroups { len: 260, parts: 3 }.call().unwrap();
+        let total = execute(&call, &[&partial]);
+        let want: Vec<f32> = (0..260)
+            .map(|i| partial[i] + partial[260 + i] + partial[520 + i])
+            .collect();
+        assert_eq!(total[0], want);
+    }
+
+    #[test]
+    fn rejects_partial_vectors_and_no_groups() {
+        assert!(conv::SumGroups { len: 6, parts: 1 }.call().is_err());
+        assert!(conv::SumGroups { len: 8, parts: 0 }.call().is_err());
+    }
+}
