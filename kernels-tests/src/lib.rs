@@ -6,6 +6,7 @@ pub mod elementwise;
 pub mod gemm;
 pub mod harness;
 pub mod image;
+pub mod loss;
 pub mod norm;
 pub mod optim;
 pub mod pool;
@@ -41,6 +42,19 @@ impl Reference {
     pub fn add(&mut self, index: usize, term: f64) {
         self.value[index] += term;
         self.magnitude[index] += term.abs();
+    }
+
+    /// Adds a term that itself has a magnitude to the sum at `index`.
+    pub fn accumulate(&mut self, index: usize, term: f64, magnitude: f64) {
+        self.value[index] += term;
+        self.magnitude[index] += magnitude;
+    }
+
+    /// Adds `factor · terms`, magnitudes likewise, to the sums from `first` on.
+    pub fn accumulate_scaled(&mut self, first: usize, factor: f64, terms: &Self) {
+        for (index, (value, magnitude)) in terms.value.iter().zip(&terms.magnitude).enumerate() {
+            self.accumulate(first + index, factor * value, factor.abs() * magnitude);
+        }
     }
 
     /// Adds `factor · row[j]` to the sum at `first + j`, for every j: the inner loop of every product.

@@ -5,6 +5,7 @@ mod elementwise;
 mod gemm;
 mod golden;
 mod image;
+mod loss;
 mod norm;
 mod optim;
 mod pool;
