@@ -1,6 +1,6 @@
 //! Convolution (cross-correlation, as every framework has it), full and depthwise, and its gradients.
 //!
-//! Activations are NHWC, weights OIHW: [K,C,R,S], depthwise [C,1,R,S].
+//! Activations are NHWC, weights OIHW: `[K,C,R,S]`, depthwise `[C,1,R,S]`.
 
 use crate::Reference;
 
@@ -102,7 +102,7 @@ fn with_bias(shape: &Conv2dShape, mut y: Reference, bias: Option<&[f64]>) -> Ref
     y
 }
 
-/// y[n,p,q,k] = bias[k] + Σ over r, s, c of x[n, p·stride + r − padding, q·stride + s − padding, c] · weight[k,c,r,s].
+/// `y[n,p,q,k] = bias[k] + Σ x[n, p·stride + r − padding, q·stride + s − padding, c] · weight[k,c,r,s]` over r, s and c.
 pub fn conv2d(shape: &Conv2dShape, x: &[f64], weight: &[f64], bias: Option<&[f64]>) -> Reference {
     check("x", shape, x.len(), shape.input_len());
     check("weight", shape, weight.len(), shape.weight_len());
@@ -165,7 +165,7 @@ pub fn conv2d_grad_bias(shape: &Conv2dShape, grad_y: &[f64]) -> Reference {
     crate::elementwise::column_sums(grad_y, shape.k)
 }
 
-/// y[n,p,q,c] = bias[c] + Σ over r, s of x[n, p·stride + r − padding, q·stride + s − padding, c] · weight[c,0,r,s].
+/// `y[n,p,q,c] = bias[c] + Σ x[n, p·stride + r − padding, q·stride + s − padding, c] · weight[c,0,r,s]` over r and s.
 pub fn depthwise(
     shape: &Conv2dShape,
     x: &[f64],
@@ -196,7 +196,7 @@ pub fn depthwise_grad_input(shape: &Conv2dShape, grad_y: &[f64], weight: &[f64])
     grad_x
 }
 
-/// Gradient of [`depthwise`] with respect to the weight, [C,1,R,S].
+/// Gradient of [`depthwise`] with respect to the weight, `[C,1,R,S]`.
 pub fn depthwise_grad_weight(shape: &Conv2dShape, x: &[f64], grad_y: &[f64]) -> Reference {
     let weights = shape.depthwise_weight_len();
     check_depthwise(shape, x.len(), weights, grad_y.len());

@@ -42,7 +42,7 @@ pub fn add_relu(a: &[f64], b: &[f64]) -> Reference {
     y
 }
 
-/// x [M,C] plus bias [C] on every row.
+/// x `[M,C]` plus bias `[C]` on every row.
 pub fn bias_add(x: &[f64], bias: &[f64]) -> Reference {
     let channels = bias.len();
     assert_eq!(x.len() % channels, 0, "elements of x");

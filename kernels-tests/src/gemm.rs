@@ -20,7 +20,7 @@ impl GemmShape {
     }
 }
 
-/// a · b with a [M,K] and b [K,N]: y[i,j] = Σₗ a[i,l] b[l,j].
+/// a · b with a `[M,K]` and b `[K,N]`: `y[i,j] = Σₗ a[i,l] b[l,j]`.
 pub fn matmul(shape: GemmShape, a: &[f64], b: &[f64]) -> Reference {
     shape.check(a, b);
     let GemmShape { m, n, k } = shape;
@@ -33,19 +33,19 @@ pub fn matmul(shape: GemmShape, a: &[f64], b: &[f64]) -> Reference {
     y
 }
 
-/// aᵀ · b with a [K,M] and b [K,N]: y[i,j] = Σₗ a[l,i] b[l,j].
+/// aᵀ · b with a `[K,M]` and b `[K,N]`: `y[i,j] = Σₗ a[l,i] b[l,j]`.
 pub fn matmul_at_b(shape: GemmShape, a: &[f64], b: &[f64]) -> Reference {
     shape.check(a, b);
     matmul(shape, &crate::transposed(a, shape.k), b)
 }
 
-/// a · bᵀ with a [M,K] and b [N,K]: y[i,j] = Σₗ a[i,l] b[j,l].
+/// a · bᵀ with a `[M,K]` and b `[N,K]`: `y[i,j] = Σₗ a[i,l] b[j,l]`.
 pub fn matmul_a_bt(shape: GemmShape, a: &[f64], b: &[f64]) -> Reference {
     shape.check(a, b);
     matmul(shape, a, &crate::transposed(b, shape.n))
 }
 
-/// A fully connected layer: `n` rows of `c` inputs, `k` outputs, weight [K,C].
+/// A fully connected layer: `n` rows of `c` inputs, `k` outputs, weight `[K,C]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinearShape {
     /// Rows (images).
@@ -56,7 +56,7 @@ pub struct LinearShape {
     pub k: usize,
 }
 
-/// y = x · weightᵀ + bias: y[n,k] = bias[k] + Σ_c x[n,c] weight[k,c].
+/// y = x · weightᵀ + bias: `y[n,k] = bias[k] + Σ_c x[n,c] weight[k,c]`.
 pub fn linear(shape: LinearShape, x: &[f64], weight: &[f64], bias: Option<&[f64]>) -> Reference {
     let LinearShape { n, c, k } = shape;
     let mut y = matmul_a_bt(GemmShape { m: n, n: k, k: c }, x, weight);

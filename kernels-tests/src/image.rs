@@ -48,11 +48,11 @@ impl Plane<'_> {
     }
 }
 
-/// Crops `images`, bytes [N,H,W,C], to [N,out_h,out_w,3]: v / 127.5 − 1 of the bilinear interpolation at
+/// Crops `images`, bytes `[N,H,W,C]`, to `[N,out_h,out_w,3]`: v / 127.5 − 1 of the bilinear interpolation at
 ///
 /// (source x, source y) = matrix · (x + ½, y + ½, 1) − ½,
 ///
-/// with the 2 x 3 `matrices` [N,2,3] row major, first the row of source x; beyond the border its pixels are repeated, and a
+/// with the 2 x 3 `matrices` `[N,2,3]` row major, first the row of source x; beyond the border its pixels are repeated, and a
 /// grey image gives three equal channels.
 ///
 /// The magnitude holds the interpolation's terms and the rounding of the position times a bound of the image's slope.

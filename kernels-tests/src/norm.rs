@@ -1,4 +1,4 @@
-//! Batch normalisation over the rows of x [M,C], M = N·H·W (Ioffe and Szegedy 2015; running statistics as in PyTorch).
+//! Batch normalisation over the rows of x `[M,C]`, M = N·H·W (Ioffe and Szegedy 2015; running statistics as in PyTorch).
 //!
 //! The magnitudes of chained values follow first-order error propagation: that of (x − mean) is |x| plus the magnitude of the
 //! mean, that of a product is one factor's value times the other's magnitude, summed over both.
@@ -32,7 +32,7 @@ pub struct Statistics {
 /// What a training step of the layer gives.
 #[derive(Clone, Debug)]
 pub struct Training {
-    /// (x − mean) · invstd · gamma + beta, [M,C].
+    /// (x − mean) · invstd · gamma + beta, `[M,C]`.
     pub y: Reference,
     /// The batch's statistics.
     pub statistics: Statistics,
@@ -45,11 +45,11 @@ pub struct Training {
 /// Gradients of the layer.
 #[derive(Clone, Debug)]
 pub struct Gradients {
-    /// With respect to x, [M,C].
+    /// With respect to x, `[M,C]`.
     pub x: Reference,
-    /// With respect to gamma, [C].
+    /// With respect to gamma, `[C]`.
     pub gamma: Reference,
-    /// With respect to beta, [C].
+    /// With respect to beta, `[C]`.
     pub beta: Reference,
 }
 

@@ -153,7 +153,7 @@ pub fn avg_pool_grad(shape: &PoolShape, grad_y: &[f64]) -> Reference {
     grad_x
 }
 
-/// Mean over the `pixels` of each image: x [N,pixels,C] to y [N,C].
+/// Mean over the `pixels` of each image: x `[N,pixels,C]` to y `[N,C]`.
 pub fn global_avg_pool(n: usize, pixels: usize, c: usize, x: &[f64]) -> Reference {
     assert_eq!(x.len(), n * pixels * c, "elements of x");
     let mut y = Reference::zeros(n * c);

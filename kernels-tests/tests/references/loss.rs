@@ -174,20 +174,25 @@ fn distribution_matching_equals_hand_worked_values() {
     assert_eq!(stopped.losses, out.losses);
 }
 
-#[test]
-fn co_annotation_equals_hand_worked_values() {
+/// Two classes with the rows (0, 0) and (1, ln 3 − 1) of W. Image 0 has both units on, so that s = (0, ln 3) and q = (¼, ¾);
+/// image 1 a unit and an expression; image 2 only an expression.
+fn co_annotated() -> (Objective, Labels) {
     let tables = Tables {
         relatedness: vec![0.5; 4],
         co_annotation: vec![0.0, 0.0, 1.0, ln(3.0) - 1.0],
     };
-    let mut objective = only(SOFT_CO_ANNOTATION, Objective::plain(2, 2, Some(tables)));
     let mut labels = unlabelled(3, 2);
-    // Image 0: both units on, s = (0, ln 3), q = (¼, ¾). Image 1: a unit and an expression. Image 2: only expression 1.
     labels.action_units = vec![Some(true), Some(true), Some(false), None, None, None];
     labels.expression = vec![None, Some(0), Some(1)];
+    let objective = Objective::plain(2, 2, Some(tables));
+    (only(SOFT_CO_ANNOTATION, objective), labels)
+}
+
+#[test]
+fn soft_co_annotation_equals_hand_worked_values() {
+    let (mut objective, labels) = co_annotated();
     let z = [ln(3.0), 0.0, 0.0, ln(7.0), 0.0, 0.0];
-    let units = [0.0, 0.0, 0.0, 0.0, ln(3.0), 0.0];
-    let all = logits(&z, &units, &[]);
+    let all = logits(&z, &[0.0; 6], &[]);
     let out = objective.evaluate(all, &labels);
     let first = 0.25 * ln(4.0 / 3.0) + 0.75 * ln(4.0);
     let values = &out.losses.value;
@@ -196,40 +201,36 @@ fn co_annotation_equals_hand_worked_values() {
         &[values[SOFT_CO_ANNOTATION], values[TOTAL]],
         &[first; 2],
     );
-    assert_eq!(values[CO_ANNOTATED_UNITS], 0.0);
-    assert_close(
-        "gradient",
-        &out.grad.expression.value,
-        &[0.5, -0.5, 0.0, 0.0, 0.0, 0.0],
-    );
+    let want = [0.5, -0.5, 0.0, 0.0, 0.0, 0.0];
+    assert_close("gradient", &out.grad.expression.value, &want);
 
     objective.sca_on = ScaOn::AllWithAus;
     let out = objective.evaluate(all, &labels);
     // Image 1: nothing is on, q = (½, ½); p = (⅛, ⅞).
     let second = (ln(8.0) + ln(8.0 / 7.0)) / 2.0;
-    assert_close(
-        "all",
-        &[out.losses.value[SOFT_CO_ANNOTATION]],
-        &[(first + second) / 2.0],
-    );
+    let value = out.losses.value[SOFT_CO_ANNOTATION];
+    assert_close("all", &[value], &[(first + second) / 2.0]);
     let want = [0.25, -0.25, -0.1875, 0.1875, 0.0, 0.0];
     assert_close("gradient", &out.grad.expression.value, &want);
+    assert_eq!(out.grad.action_units.value, [0.0; 6]);
+}
 
-    objective.sca_on = ScaOn::OnlyWithoutExpression;
+#[test]
+fn co_annotated_units_equal_hand_worked_values() {
+    let (mut objective, mut labels) = co_annotated();
+    let units = [0.0, 0.0, 0.0, 0.0, ln(3.0), 0.0];
+    let all = logits(&[0.0; 6], &units, &[]);
+    let before = objective.evaluate(all, &labels);
+    assert_eq!(before.losses.value[CO_ANNOTATED_UNITS], 0.0);
     objective.co_annotate_aus = true;
     let out = objective.evaluate(all, &labels);
     // Image 2 towards (1, ln 3 − 1), whose sum is ln 3.
     let want = (ln(4.0 / 3.0) + (ln(3.0) - 1.0) * LN_2) / ln(3.0);
-    assert_close("units", &[out.losses.value[CO_ANNOTATED_UNITS]], &[want]);
-    assert_close("total", &[out.losses.value[TOTAL]], &[first + want]);
-    let want = [
-        0.0,
-        0.0,
-        0.0,
-        0.0,
-        -0.25 / ln(3.0),
-        -0.5 * (ln(3.0) - 1.0) / ln(3.0),
-    ];
+    assert_close("loss", &[out.losses.value[CO_ANNOTATED_UNITS]], &[want]);
+    let more = out.losses.value[TOTAL] - before.losses.value[TOTAL];
+    assert_close("total", &[more], &[want]);
+    let (first, second) = (-0.25 / ln(3.0), -0.5 * (ln(3.0) - 1.0) / ln(3.0));
+    let want = [0.0, 0.0, 0.0, 0.0, first, second];
     assert_close("gradient", &out.grad.action_units.value, &want);
 
     // An expression without units of its own says nothing about units.
