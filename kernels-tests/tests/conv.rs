@@ -266,3 +266,136 @@ mod sum_groups {
         assert!(conv::SumGroups { len: 8, parts: 0 }.call().is_err());
     }
 }
+
+mod depthwise {
+    use super::*;
+
+    fn depthwise_shapes() -> Vec<Conv2dShape> {
+        shapes()
+            .into_iter()
+            .map(|shape| Conv2dShape {
+                k: shape.c,
+                ..shape
+            })
+            .collect()
+    }
+
+    /// [C,1,R,S] to the kernels' [R,S,C].
+    fn weight(shape: &Conv2dShape, oihw: &[f64]) -> Vec<f32> {
+        let rows = shape.r * shape.s;
+        let rsc: Vec<f64> = (0..rows * shape.c)
+            .map(|i| oihw[i % shape.c * rows + i / shape.c])
+            .collect();
+        pad(&rsc, shape.c)
+    }
+
+    mod forward {
+        use super::*;
+
+        #[test]
+        fn matches_reference_on_drawn_shapes() {
+            for (index, shape) in depthwise_shapes().iter().enumerate() {
+                let mut draw = Draw::new(&format!("depthwise forward {index}"), SEED);
+                let x = draw.tensor(shape.input_len(), 1.0);
+                let w = draw.tensor(shape.depthwise_weight_len(), 1.0);
+                let call = conv::DepthwiseForward {
+                    shape: kernel_shape(shape),
+                }
+                .call()
+                .unwrap();
+                let y = execute(&call, &[&pad(&x, shape.c), &weight(shape, &w)]);
+                let want = reference::depthwise(shape, &x, &w, None);
+                let what = format!("seed {SEED}, {shape:?}");
+                compare(
+                    &what,
+                    &unpad(&what, &y[0], shape.c),
+                    &want,
+                    shape.r * shape.s,
+                );
+            }
+        }
+
+        #[test]
+        fn rejects_other_numbers_of_outputs() {
+            let shape = conv::Conv2dShape::linear(1, 4, 8);
+            let error = conv::DepthwiseForward { shape }.call().unwrap_err();
+            assert!(
+                matches!(error, KernelError::Argument { name: "k", .. }),
+                "{error}"
+            );
+        }
+    }
+
+    mod grad_input {
+        use super::*;
+
+        #[test]
+        fn matches_reference_on_drawn_shapes() {
+            for (index, shape) in depthwise_shapes().iter().enumerate() {
+                let mut draw = Draw::new(&format!("depthwise grad input {index}"), SEED);
+                let grad_y = draw.tensor(shape.output_len(), 1.0);
+                let w = draw.tensor(shape.depthwise_weight_len(), 1.0);
+                let call = conv::DepthwiseGradInput {
+                    shape: kernel_shape(shape),
+                }
+                .call()
+                .unwrap();
+                let grad_x = execute(&call, &[&pad(&grad_y, shape.c), &weight(shape, &w)]);
+                let want = reference::depthwise_grad_input(shape, &grad_y, &w);
+                let what = format!("seed {SEED}, {shape:?}");
+                compare(
+                    &what,
+                    &unpad(&what, &grad_x[0], shape.c),
+                    &want,
+                    shape.r * shape.s,
+                );
+            }
+        }
+    }
+
+    mod grad_weight {
+        use super::*;
+
+        fn run(shape: &Conv2dShape, x: &[f64], grad_y: &[f64]) -> Vec<f32> {
+            let kernel = conv::DepthwiseGradWeight {
+                shape: kernel_shape(shape),
+            };
+            let [first, second] = kernel.calls().unwrap();
+            let partial = execute(&first, &[&pad(x, shape.c), &pad(grad_y, shape.c)]);
+            assert_eq!(partial[0].len(), kernel.partial_len());
+            execute(&second, &[&partial[0]]).remove(0)
+        }
+
+        #[test]
+        fn matches_reference_on_drawn_shapes() {
+            for (index, shape) in depthwise_shapes().iter().enumerate() {
+                let mut draw = Draw::new(&format!("depthwise grad weight {index}"), SEED);
+                let x = draw.tensor(shape.input_len(), 1.0);
+                let grad_y = draw.tensor(shape.output_len(), 1.0);
+                let what = format!("seed {SEED}, {shape:?}");
+                let rsc = unpad(&what, &run(shape, &x, &grad_y), shape.c);
+                let rows = shape.r * shape.s;
+                let got: Vec<f32> = (0..rows * shape.c)
+                    .map(|i| rsc[i % rows * shape.c + i / rows])
+                    .collect();
+                let want = reference::depthwise_grad_weight(shape, &x, &grad_y);
+                compare(&what, &got, &want, shape.n * shape.out_h() * shape.out_w());
+            }
+        }
+
+        #[test]
+        fn repeats_bit_for_bit() {
+            let shape = depthwise_shapes()[3];
+            let mut draw = Draw::new("repeat", SEED);
+            let x = draw.tensor(shape.input_len(), 1.0);
+            let grad_y = draw.tensor(shape.output_len(), 1.0);
+            let bits = || {
+                run(&shape, &x, &grad_y)
+                    .iter()
+                    .map(|v| v.to_bits())
+                    .collect::<Vec<_>>()
+            };
+            assert_eq!(bits(), bits());
+        }
+    }
+}

@@ -1,11 +1,13 @@
 //! Two-dimensional convolution in NHWC, as implicit matrix products, and its gradients.
 
 mod conv2d;
+mod depthwise;
 mod sum_groups;
 
 use super::{Kernel, KernelError};
 
 pub use conv2d::{Conv2dForward, Conv2dGradInput, Conv2dGradWeight};
+pub use depthwise::{DepthwiseForward, DepthwiseGradInput, DepthwiseGradWeight};
 pub use sum_groups::SumGroups;
 
 /// A convolution: `[N,H,W,C]` with filters `[R,S,C,K]` to `[N,Ho,Wo,K]`. Pairs are height, width.
@@ -91,5 +93,10 @@ impl Conv2dShape {
 }
 
 pub(super) fn kernels() -> Vec<Kernel> {
-    [conv2d::kernels(), vec![sum_groups::kernel()]].concat()
+    [
+        conv2d::kernels(),
+        depthwise::kernels(),
+        vec![sum_groups::kernel()],
+    ]
+    .concat()
 }

@@ -1,0 +1,55 @@
+// depthwise_grad_weight: the gradient of a depthwise convolution with respect to its filters, in partial sums.
+//   partial[g,r,s,c] = Σ_{(n,oy) in group g} Σ_ox x[n, oy·sh + r - ph, ox·sw + s - pw, c] · grad_y[n,oy,ox,c]
+// Layout: x [N,H,W,C/4], grad_y [N,Ho,Wo,C/4], partial [G,R,S,C/4]; summed over g in fixed order by sum_groups.
+// Work:   an invocation does one vec4 column at one filter position over one group of `rows` output rows.
+// Needs:  default limits.
+
+struct Params {
+    n: u32, h: u32, w: u32, c4: u32,
+    ho: u32, wo: u32,
+    r: u32, s: u32,
+    stride_h: u32, stride_w: u32, pad_h: u32, pad_w: u32,
+    rows: u32, count: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> x: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> grad_y: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> partial: array<vec4f>;
+
+@compute @workgroup_size(64)
+fn depthwise_grad_weight(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = (group.x + group.y * groups.x) * 64u + lane;
+    if index >= params.count {
+        return;
+    }
+    let c = index % params.c4;
+    let s = (index / params.c4) % params.s;
+    let r = (index / (params.c4 * params.s)) % params.r;
+    let part = index / (params.c4 * params.s * params.r);
+    // Output columns whose input column ox·sw + s - pw lies within the image.
+    let left = max(0, i32(params.pad_w) - i32(s) + i32(params.stride_w) - 1) / i32(params.stride_w);
+    let right = i32(params.w) - 1 + i32(params.pad_w) - i32(s);
+    let end = select(0, min(i32(params.wo), right / i32(params.stride_w) + 1), right >= 0);
+    let last = min((part + 1u) * params.rows, params.n * params.ho);
+    var sum = vec4f();
+    for (var row = part * params.rows; row < last; row++) {
+        let iy = (row % params.ho) * params.stride_h + r - params.pad_h;
+        if iy >= params.h {
+            continue; // outside, or below zero and wrapped
+        }
+        let line = ((row / params.ho) * params.h + iy) * params.w;
+        var source = (line + u32(left) * params.stride_w + s - params.pad_w) * params.c4 + c;
+        var gradient = (row * params.wo + u32(left)) * params.c4 + c;
+        for (var ox = left; ox < end; ox++) {
+            sum = fma(x[source], grad_y[gradient], sum);
+            source += params.stride_w * params.c4;
+            gradient += params.c4;
+        }
+    }
+    partial[index] = sum;
+}
