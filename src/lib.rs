@@ -4,5 +4,6 @@
 pub mod gpu;
 pub mod kernels;
 pub mod objective;
+pub mod train;
 
 pub use wgpu;
