@@ -45,6 +45,36 @@ fn equals_hand_worked_values_with_padding_and_stride() {
 }
 
 #[test]
+fn strides_and_paddings_go_down_first_and_then_across() {
+    // A column (1, 10)ᵀ over three rows of two pixels; every second row from one above the image, every column.
+    let shape = Conv2dShape {
+        w: 2,
+        r: 2,
+        stride: [2, 1],
+        padding: [1, 0],
+        ..square(3, 1, 1, 1, 1, 0)
+    };
+    let x = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+    let want = [10.0, 20.0, 53.0, 64.0];
+    let y = conv2d(&shape, &x, &[1.0, 10.0], None);
+    assert_close("down", &y.value, &want);
+    let y = depthwise(&shape, &x, &[1.0, 10.0], None);
+    assert_close("down, depthwise", &y.value, &want);
+    // The same on its side.
+    let shape = Conv2dShape {
+        h: 2,
+        w: 3,
+        r: 1,
+        s: 2,
+        stride: [1, 2],
+        padding: [0, 1],
+        ..shape
+    };
+    let y = conv2d(&shape, &[1.0, 3.0, 5.0, 2.0, 4.0, 6.0], &[1.0, 10.0], None);
+    assert_close("across", &y.value, &[10.0, 53.0, 20.0, 64.0]);
+}
+
+#[test]
 fn weights_are_oihw_and_activations_nhwc() {
     // One pixel of channels (1, 2), two outputs with weights (3, 4) and (5, 6).
     let y = conv2d(

@@ -4,6 +4,7 @@ mod conv;
 mod elementwise;
 mod gemm;
 mod golden;
+mod golden_loss;
 mod image;
 mod loss;
 mod norm;

@@ -28,6 +28,28 @@ fn max_pool_equals_hand_worked_values() {
 }
 
 #[test]
+fn windows_strides_and_paddings_go_down_first_and_then_across() {
+    // Windows of two rows, every second row from one above the image, of three rows of two pixels.
+    let shape = PoolShape {
+        w: 2,
+        window: [2, 1],
+        stride: [2, 1],
+        padding: [1, 0],
+        ..square(3, 1, 1, 0)
+    };
+    let pool = max_pool(&shape, &[1.0, 2.0, 3.0, 6.0, 5.0, 4.0]);
+    assert_eq!(pool.y.value, [1.0, 2.0, 5.0, 6.0]);
+    assert_eq!(pool.place, [1, 1, 1, 0]);
+    let shape = PoolShape {
+        padding: [0, 0],
+        stride: [1, 2],
+        ..shape
+    };
+    let y = avg_pool(&shape, &[1.0, 2.0, 3.0, 6.0, 5.0, 4.0]);
+    assert_close("avg", &y.value, &[2.0, 4.0]);
+}
+
+#[test]
 fn max_pool_chooses_the_first_of_equals() {
     let shape = square(3, 2, 1, 0);
     let x = [0.0, 5.0, 5.0, 5.0, 5.0, 0.0, 1.0, 5.0, 0.0];
