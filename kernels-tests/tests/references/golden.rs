@@ -7,6 +7,7 @@ use kernels_tests::optim::{Adam, Sgd};
 use kernels_tests::pool::*;
 use kernels_tests::random::uniforms;
 use serde_json::Value;
+use std::io::Write;
 use std::path::Path;
 
 /// `shared/golden/golden_seed1.json` beside the workspace or above it; prints a line and gives nothing where it is missing.
@@ -18,7 +19,9 @@ pub fn golden(what: &str) -> Option<Value> {
     match found {
         Some(text) => Some(serde_json::from_str(&text).expect("golden_seed1.json is JSON")),
         None => {
-            println!("skipped {what}: shared/golden/golden_seed1.json is missing");
+            // Past the capture of passing tests: a skip must be seen.
+            let line = format!("skipped {what}: shared/golden/golden_seed1.json is missing\n");
+            std::io::stderr().write_all(line.as_bytes()).unwrap();
             None
         }
     }
