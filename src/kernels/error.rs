@@ -29,6 +29,18 @@ pub enum KernelError {
         /// What it may be.
         allowed: &'static str,
     },
+    /// A real constant outside the range in which the kernel's formula is defined.
+    #[error("{kernel}: {name} = {asked}, but it must be {allowed}")]
+    Constant {
+        /// The kernel.
+        kernel: &'static str,
+        /// The constant's name.
+        name: &'static str,
+        /// Its value.
+        asked: f64,
+        /// What it may be.
+        allowed: &'static str,
+    },
     /// The wrong number of buffers.
     #[error("{kernel}: {asked} buffers given, it binds {allowed}")]
     Bindings {

@@ -7,10 +7,13 @@
 //! Every storage binding is `read_write` in WGSL, because the plan's tensors share few large buffers and a buffer has one
 //! usage in a dispatch; what a kernel really reads and writes is stated by [`Access`].
 
+mod check;
 pub mod conv;
 pub mod elementwise;
 mod error;
 pub mod loss;
+pub mod norm;
+pub mod optim;
 
 use crate::gpu::{Gpu, GpuError, Pipeline, Shader, Variant};
 
@@ -166,7 +169,14 @@ pub struct Kernel {
 
 /// Every kernel of the crate.
 pub fn all() -> Vec<Kernel> {
-    [conv::kernels(), elementwise::kernels(), loss::kernels()].concat()
+    [
+        conv::kernels(),
+        elementwise::kernels(),
+        loss::kernels(),
+        norm::kernels(),
+        optim::kernels(),
+    ]
+    .concat()
 }
 
 fn spread(kernel: &'static str, groups: u64) -> Result<[u32; 3], KernelError> {

@@ -1,11 +1,11 @@
 //! The rectifier and its gradient.
 
 use crate::gpu::{Shader, Variant};
+use crate::kernels::check::{vectors, workgroups};
 use crate::kernels::{Access, Call, Kernel, KernelError, Params as _, narrow, params, shader};
 
 const FORWARD: Shader = shader!("elementwise", "relu");
 const GRAD: Shader = shader!("elementwise", "relu_grad");
-const WORKGROUP: usize = 64;
 
 params!(Params { count: u32 });
 
@@ -51,19 +51,11 @@ impl ReluGrad {
 }
 
 fn call(shader: Shader, len: usize) -> Result<Call, KernelError> {
-    if len == 0 || !len.is_multiple_of(4) {
-        return Err(KernelError::Argument {
-            kernel: shader.name,
-            name: "len",
-            asked: i64::try_from(len).unwrap_or(i64::MAX),
-            allowed: "a positive multiple of 4",
-        });
-    }
+    let count = vectors(shader.name, len)?;
     let params = Params {
-        count: narrow(shader.name, len / 4)?,
+        count: narrow(shader.name, count)?,
     };
-    let groups = (len / 4).div_ceil(WORKGROUP) as u64;
-    Call::new(shader, Variant::new(), &params, groups)
+    Call::new(shader, Variant::new(), &params, workgroups(count))
 }
 
 pub(super) fn forward() -> Kernel {

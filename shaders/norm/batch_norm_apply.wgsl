@@ -1,0 +1,44 @@
+// batch_norm_apply: normalises, with the sum and the rectifier that end a residual block as variants.
+//   y[m,c] = x[m,c] · scale[c] + shift[c]     RESIDUAL: + residual[m,c]     RELU: max(·, 0)
+// Layout: x, residual, y [rows, columns] vec4; affine [2, columns]: scale, shift. Without RESIDUAL, residual is not touched.
+// Work:   an invocation does ROWS rows of one vec4 column, so that the map is loaded and the index divided once; tail rows
+//         and invocations beyond the end do nothing.
+// Needs:  default limits. Variants: RESIDUAL, RELU.
+
+override RESIDUAL: bool = false;
+override RELU: bool = false;
+const ROWS = 8u;
+
+struct Params { rows: u32, columns: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> x: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> residual: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> affine: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
+
+@compute @workgroup_size(64)
+fn batch_norm_apply(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = (group.x + group.y * groups.x) * 64u + lane;
+    let block = i / params.columns;
+    let column = i - block * params.columns;
+    let scale = affine[column];
+    let shift = affine[params.columns + column];
+    let first = block * ROWS;
+    let last = min(first + ROWS, params.rows);
+    for (var row = first; row < last; row++) {
+        let at = row * params.columns + column;
+        var value = x[at] * scale + shift;
+        if RESIDUAL {
+            value += residual[at];
+        }
+        if RELU {
+            value = max(value, vec4f());
+        }
+        y[at] = value;
+    }
+}

@@ -1,0 +1,70 @@
+// batch_norm_finish: the statistics of all rows from those of groups (Chan, Golub and LeVeque 1979), in fixed order.
+//   mean, var = m2 / rows;  invstd = 1 / √(var + eps);  scale = gamma · invstd;  shift = beta - mean · scale
+//   running_mean += momentum · (mean - running_mean);  running_var += momentum · (m2 / (rows - 1) - running_var)
+// Layout: partials [groups, 2, C/4] vec4: mean, m2; gamma, beta, running_* [C/4]; statistics [2, C/4]: mean, invstd;
+//         affine [2, C/4]: scale, shift. Padding channels become zero.
+// Work:   a workgroup does one vec4 column: each lane every 64th group, then a tree over the lanes.
+// Needs:  default limits.
+
+struct Params { rows: u32, channels: u32, group_rows: u32, groups: u32, eps: f32, momentum: f32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> partials: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> gamma: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> beta: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> running_mean: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> running_var: array<vec4f>;
+@group(0) @binding(6) var<storage, read_write> statistics: array<vec4f>;
+@group(0) @binding(7) var<storage, read_write> affine: array<vec4f>;
+
+struct Moments { mean: vec4f, m2: vec4f, count: u32 }
+
+var<workgroup> moments: array<Moments, 64>;
+
+fn combine(a: Moments, b: Moments) -> Moments {
+    let count = a.count + b.count;
+    let share = f32(b.count) / f32(max(count, 1u));
+    let difference = b.mean - a.mean;
+    let between = difference * difference * (f32(a.count) * share);
+    return Moments(a.mean + difference * share, a.m2 + b.m2 + between, count);
+}
+
+@compute @workgroup_size(64)
+fn batch_norm_finish(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let columns = (params.channels + 3u) / 4u;
+    let column = group.x + group.y * groups.x;
+    if column >= columns {
+        return;
+    }
+    var sum = Moments(vec4f(), vec4f(), 0u);
+    for (var g = lane; g < params.groups; g += 64u) {
+        let at = 2u * g * columns + column;
+        let count = min(params.group_rows, params.rows - g * params.group_rows);
+        sum = combine(sum, Moments(partials[at], partials[at + columns], count));
+    }
+    moments[lane] = sum;
+    for (var half = 32u; half > 0u; half /= 2u) {
+        workgroupBarrier();
+        if lane < half {
+            moments[lane] = combine(moments[lane], moments[lane + half]);
+        }
+    }
+    if lane > 0u {
+        return;
+    }
+    let mean = moments[0].mean;
+    let m2 = moments[0].m2;
+    let real = 4u * column + vec4u(0u, 1u, 2u, 3u) < vec4u(params.channels);
+    let invstd = select(vec4f(), 1.0 / sqrt(m2 / f32(params.rows) + params.eps), real);
+    let scale = gamma[column] * invstd;
+    statistics[column] = mean;
+    statistics[columns + column] = invstd;
+    affine[column] = scale;
+    affine[columns + column] = beta[column] - mean * scale;
+    running_mean[column] = mix(running_mean[column], mean, params.momentum);
+    running_var[column] = mix(running_var[column], m2 / f32(params.rows - 1u), params.momentum);
+}

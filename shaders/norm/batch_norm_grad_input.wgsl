@@ -1,0 +1,48 @@
+// batch_norm_grad_input: the gradient of batch normalisation with respect to x, and to the residual in the variant RESIDUAL.
+//   grad_x[m,c] = k1[c] · u[m,c] + k2[c] · x[m,c] + k3[c]     RESIDUAL: grad_residual = u
+//   u = grad_y     RELU: u = y > 0 ? grad_y : 0
+// Layout: grad_y, x, y, grad_x, grad_residual [rows, columns] vec4; coefficients [3, columns]: k1, k2, k3. Without RELU y is
+//         not touched, without RESIDUAL grad_residual is not.
+// Work:   an invocation does ROWS rows of one vec4 column; tail rows and invocations beyond the end do nothing.
+// Needs:  default limits. Variants: RESIDUAL, RELU.
+
+override RESIDUAL: bool = false;
+override RELU: bool = false;
+const ROWS = 8u;
+
+struct Params { rows: u32, columns: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> grad_y: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> x: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> coefficients: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> grad_x: array<vec4f>;
+@group(0) @binding(6) var<storage, read_write> grad_residual: array<vec4f>;
+
+@compute @workgroup_size(64)
+fn batch_norm_grad_input(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = (group.x + group.y * groups.x) * 64u + lane;
+    let block = i / params.columns;
+    let column = i - block * params.columns;
+    let k1 = coefficients[column];
+    let k2 = coefficients[params.columns + column];
+    let k3 = coefficients[2u * params.columns + column];
+    let first = block * ROWS;
+    let last = min(first + ROWS, params.rows);
+    for (var row = first; row < last; row++) {
+        let at = row * params.columns + column;
+        var u = grad_y[at];
+        if RELU {
+            u = select(vec4f(), u, y[at] > vec4f());
+        }
+        grad_x[at] = k1 * u + k2 * x[at] + k3;
+        if RESIDUAL {
+            grad_residual[at] = u;
+        }
+    }
+}

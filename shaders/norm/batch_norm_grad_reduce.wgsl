@@ -1,0 +1,50 @@
+// batch_norm_grad_reduce: partial column sums for the gradients of batch normalisation.
+//   sum[g,c] = Σ u[m,c]     product[g,c] = Σ u[m,c] · (x[m,c] - mean[c]) · invstd[c]     over the rows m of group g
+//   u = grad_y     RELU: u = y > 0 ? grad_y : 0
+// Layout: grad_y, x, y [rows, columns] vec4; statistics [2, columns]: mean, invstd; partials [groups, 2, columns]: sum, product;
+//         finished by batch_norm_grad_finish. Without RELU, y is not touched.
+// Work:   an invocation sums one group of one vec4 column; the last group has fewer rows; invocations beyond the end do
+//         nothing.
+// Needs:  default limits. Variants: RELU.
+
+override RELU: bool = false;
+
+struct Params { rows: u32, columns: u32, group_rows: u32, groups: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> grad_y: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> x: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> statistics: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> partials: array<vec4f>;
+
+@compute @workgroup_size(64)
+fn batch_norm_grad_reduce(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = (group.x + group.y * groups.x) * 64u + lane;
+    if i >= params.groups * params.columns {
+        return;
+    }
+    let block = i / params.columns;
+    let column = i - block * params.columns;
+    let first = block * params.group_rows;
+    let last = min(first + params.group_rows, params.rows);
+    let mean = statistics[column];
+    var sum = vec4f();
+    var products = vec4f();
+    for (var row = first; row < last; row++) {
+        let at = row * params.columns + column;
+        var u = grad_y[at];
+        if RELU {
+            u = select(vec4f(), u, y[at] > vec4f());
+        }
+        sum += u;
+        products += u * (x[at] - mean);
+    }
+    let at = 2u * block * params.columns + column;
+    partials[at] = sum;
+    partials[at + params.columns] = products * statistics[params.columns + column];
+}

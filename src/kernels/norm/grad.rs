@@ -1,0 +1,140 @@
+//! The gradients of batch normalisation, in training and in evaluation.
+//!
+//! With x̂ the normalised x, M rows and u the gradient of y (where the output was rectified, that of the sum before):
+//! grad_beta = Σ u, grad_gamma = Σ u x̂ and, in training, grad_x = gamma · invstd · (u - grad_beta / M - x̂ · grad_gamma / M)
+//! (Ioffe and Szegedy 2015, section 3). In evaluation the statistics are constants and grad_x = gamma · invstd · u.
+
+use super::{Layer, MapParams, ROWS, ReduceParams, UNTOUCHED, kernel};
+use crate::gpu::Shader;
+use crate::kernels::check::{all_flags, flags, workgroups};
+use crate::kernels::{Access, Call, Kernel, KernelError, Params, narrow, params, shader};
+
+const REDUCE: Shader = shader!("norm", "batch_norm_grad_reduce");
+const FINISH: Shader = shader!("norm", "batch_norm_grad_finish");
+const INPUT: Shader = shader!("norm", "batch_norm_grad_input");
+
+params!(FinishParams {
+    rows: u32,
+    columns: u32,
+    groups: u32,
+});
+
+/// Partial sums of the gradient and of its product with x̂. Binds `grad_y`, `x`, `y` (any 4 elements without `relu`),
+/// `statistics` `[2, C]`, `partials` of [`partials_len`](super::partials_len) elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchNormGradReduce {
+    /// The number of rows: N·H·W.
+    pub rows: usize,
+    /// The number of channels C, before padding.
+    pub channels: usize,
+    /// Whether `y` was rectified, so that the gradient passes where `y > 0`.
+    pub relu: bool,
+}
+
+impl BatchNormGradReduce {
+    /// The dispatch.
+    ///
+    /// # Errors
+    /// [`KernelError::Argument`] for a size of 0; [`KernelError::TooLarge`].
+    pub fn call(&self) -> Result<Call, KernelError> {
+        let layer = Layer::new(REDUCE.name, self.rows, self.channels)?;
+        let params = layer.reduce_params(REDUCE.name)?;
+        let variant = flags(&[("RELU", self.relu)]);
+        let groups = workgroups(layer.split.count * layer.columns);
+        let y = if self.relu { layer.len } else { UNTOUCHED };
+        Ok(Call::new(REDUCE, variant, &params, groups)?
+            .bind("grad_y", Access::Read, layer.len)
+            .bind("x", Access::Read, layer.len)
+            .bind("y", Access::Read, y)
+            .bind("statistics", Access::Read, layer.vectors(2))
+            .bind("partials", Access::Write, layer.partials_len())
+            .flops(4 * layer.len as u64))
+    }
+}
+
+/// The gradients of gamma and beta, and the coefficients of that of x. Binds `partials`, `gamma` `[C]`, `statistics`
+/// `[2, C]`, `grad_gamma` `[C]`, `grad_beta` `[C]`, `coefficients` `[3, C]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchNormGradFinish {
+    /// The number of rows: N·H·W.
+    pub rows: usize,
+    /// The number of channels C, before padding.
+    pub channels: usize,
+    /// Whether the statistics were the batch's, and so depend on x; else they were the running ones.
+    pub training: bool,
+}
+
+impl BatchNormGradFinish {
+    /// The dispatch.
+    ///
+    /// # Errors
+    /// As [`BatchNormGradReduce::call`].
+    pub fn call(&self) -> Result<Call, KernelError> {
+        let layer = Layer::new(FINISH.name, self.rows, self.channels)?;
+        let params = FinishParams {
+            rows: narrow(FINISH.name, self.rows)?,
+            columns: narrow(FINISH.name, layer.columns)?,
+            groups: narrow(FINISH.name, layer.split.count)?,
+        };
+        let variant = flags(&[("EVAL", !self.training)]);
+        let call = Call::new(FINISH, variant, &params, layer.columns as u64)?;
+        let width = layer.vectors(1);
+        Ok(call
+            .bind("partials", Access::Read, layer.partials_len())
+            .bind("gamma", Access::Read, width)
+            .bind("statistics", Access::Read, 2 * width)
+            .bind("grad_gamma", Access::Write, width)
+            .bind("grad_beta", Access::Write, width)
+            .bind("coefficients", Access::Write, 3 * width)
+            .flops(layer.partials_len() as u64))
+    }
+}
+
+/// The gradient of x and, if asked for, of the residual. Binds `grad_y`, `x`, `y` (any 4 elements without `relu`),
+/// `coefficients` `[3, C]`, `grad_x`, `grad_residual` (any 4 elements where there is none, which stay as they are).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchNormGradInput {
+    /// The number of rows: N·H·W.
+    pub rows: usize,
+    /// The number of channels C, before padding.
+    pub channels: usize,
+    /// Whether the gradient of a residual is written: `grad_y`, where `y > 0` if it was rectified.
+    pub residual: bool,
+    /// Whether `y` was rectified, so that the gradient passes where `y > 0`.
+    pub relu: bool,
+}
+
+impl BatchNormGradInput {
+    /// The dispatch.
+    ///
+    /// # Errors
+    /// As [`BatchNormGradReduce::call`].
+    pub fn call(&self) -> Result<Call, KernelError> {
+        let layer = Layer::new(INPUT.name, self.rows, self.channels)?;
+        let params = layer.map_params(INPUT.name)?;
+        let variant = flags(&[("RESIDUAL", self.residual), ("RELU", self.relu)]);
+        let groups = workgroups(self.rows.div_ceil(ROWS) * layer.columns);
+        let y = if self.relu { layer.len } else { UNTOUCHED };
+        let call = Call::new(INPUT, variant, &params, groups)?
+            .bind("grad_y", Access::Read, layer.len)
+            .bind("x", Access::Read, layer.len)
+            .bind("y", Access::Read, y)
+            .bind("coefficients", Access::Read, layer.vectors(3))
+            .bind("grad_x", Access::Write, layer.len)
+            .flops(4 * layer.len as u64);
+        Ok(if self.residual {
+            call.bind("grad_residual", Access::Write, layer.len)
+        } else {
+            call.bind("grad_residual", Access::Read, UNTOUCHED)
+        })
+    }
+}
+
+pub(super) fn kernels() -> [Kernel; 3] {
+    let variants = all_flags(&["RESIDUAL", "RELU"]);
+    [
+        kernel(REDUCE, ReduceParams::FIELDS, all_flags(&["RELU"])),
+        kernel(FINISH, FinishParams::FIELDS, all_flags(&["EVAL"])),
+        kernel(INPUT, MapParams::FIELDS, variants),
+    ]
+}
