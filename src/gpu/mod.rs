@@ -2,6 +2,7 @@
 
 mod adapter;
 mod error;
+mod readback;
 mod shader;
 mod timer;
 
@@ -10,9 +11,11 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 pub use adapter::{AdapterChoice, adapters, choose, describe};
 pub use error::GpuError;
+pub use readback::ReadRing;
 pub use shader::{Pipeline, Shader, Variant};
 pub use timer::Timer;
 
@@ -137,13 +140,11 @@ impl Gpu {
         let result = work();
         // All three are popped before the first await: a scope belongs to the thread that pushed it.
         let popped = (validation.pop(), memory.pop(), internal.pop());
-        for error in [popped.0.await, popped.1.await, popped.2.await]
-            .into_iter()
-            .flatten()
-        {
-            return Err(as_gpu_error(error, what));
+        let errors = [popped.0.await, popped.1.await, popped.2.await];
+        match errors.into_iter().flatten().next() {
+            Some(error) => Err(as_gpu_error(error, what)),
+            None => Ok(result),
         }
-        Ok(result)
     }
 
     /// Makes a zeroed buffer of `size` bytes, rounded up to a multiple of 4.
@@ -248,53 +249,7 @@ impl Gpu {
         let mut encoder = self.device.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(buffer, offset, &staging, 0, size);
         self.queue.submit([encoder.finish()]);
-        self.read_mapped(&staging, size).await
-    }
-
-    /// Maps a buffer made with `MAP_READ`, copies its first `size` bytes and unmaps it again.
-    ///
-    /// # Errors
-    /// [`GpuError::ReadBack`], [`GpuError::Lost`].
-    pub async fn read_mapped(
-        &self,
-        staging: &wgpu::Buffer,
-        size: u64,
-    ) -> Result<Vec<u8>, GpuError> {
-        let slot = Arc::new(Mutex::new((None, None::<Waker>)));
-        let shared = slot.clone();
-        staging
-            .slice(..size)
-            .map_async(wgpu::MapMode::Read, move |result| {
-                let mut slot = lock(&shared);
-                slot.0 = Some(result);
-                if let Some(waker) = slot.1.take() {
-                    waker.wake();
-                }
-            });
-        std::future::poll_fn(|context| {
-            let mut slot = lock(&slot);
-            slot.0.take().map_or_else(
-                || {
-                    slot.1 = Some(context.waker().clone());
-                    Poll::Pending
-                },
-                Poll::Ready,
-            )
-        })
-        .await
-        .map_err(|source| GpuError::ReadBack { source })?;
-        self.check()?;
-        let bytes = match staging.slice(..size).get_mapped_range() {
-            Ok(view) => view.to_vec(),
-            Err(error) => {
-                return Err(GpuError::Refused {
-                    what: "a read-back".to_owned(),
-                    description: error.to_string(),
-                });
-            }
-        };
-        staging.unmap();
-        Ok(bytes)
+        readback::read(self, staging, size).await
     }
 
     /// Drives a future of this device to its end on the calling thread, letting the device work while it waits: the
@@ -312,7 +267,13 @@ impl Gpu {
             if let Poll::Ready(result) = future.as_mut().poll(&mut context) {
                 return result;
             }
-            self.wait()?;
+            self.device
+                .poll(wgpu::PollType::Poll)
+                .map_err(|error| GpuError::Lost {
+                    reason: error.to_string(),
+                })?;
+            // Short against a step, long against a poll; waiting for the device instead would wait for all that is queued.
+            std::thread::sleep(Duration::from_micros(100));
         }
     }
 
