@@ -4,6 +4,9 @@
 pub mod gpu;
 pub mod kernels;
 pub mod objective;
+pub mod optim;
+pub mod random;
+pub mod tape;
 pub mod train;
 
 pub use wgpu;

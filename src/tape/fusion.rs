@@ -1,0 +1,152 @@
+//! Rewrite rules over the graph: neighbours that one kernel can do become one node.
+
+use super::ops::{Add, Op};
+use super::{Graph, Value};
+
+/// A rule looks at the node at `index` and rewrites the graph around it where it applies.
+type Rule = fn(&mut Graph, &Uses, usize) -> bool;
+
+const RULES: [Rule; 3] = [
+    residual_into_batch_norm,
+    relu_into_source,
+    relu_grad_into_batch_norm_grad,
+];
+
+/// Applies the rules until none does.
+pub(super) fn fuse(graph: &mut Graph, outputs: &[Value]) {
+    for rule in RULES {
+        let mut index = 0;
+        let mut uses = Uses::of(graph, outputs);
+        while index < graph.nodes.len() {
+            if rule(graph, &uses, index) {
+                uses = Uses::of(graph, outputs);
+            } else {
+                index += 1;
+            }
+        }
+    }
+}
+
+/// Who makes and who reads each value.
+struct Uses {
+    producer: Vec<Option<usize>>,
+    readers: Vec<Vec<usize>>,
+    kept: Vec<bool>,
+}
+
+impl Uses {
+    fn of(graph: &Graph, outputs: &[Value]) -> Self {
+        let count = graph.values.len();
+        let mut uses = Self {
+            producer: vec![None; count],
+            readers: vec![Vec::new(); count],
+            kept: vec![false; count],
+        };
+        for (index, node) in graph.nodes.iter().enumerate() {
+            for input in &node.inputs {
+                uses.readers[input.index()].push(index);
+            }
+            for output in &node.outputs {
+                uses.producer[output.index()] = Some(index);
+            }
+        }
+        for output in outputs {
+            uses.kept[output.index()] = true;
+        }
+        uses
+    }
+
+    /// The node that makes `value`, when nothing but one node reads it.
+    fn sole_source(&self, value: Value) -> Option<usize> {
+        let sole = self.readers[value.index()].len() == 1 && !self.kept[value.index()];
+        self.producer[value.index()].filter(|_| sole)
+    }
+}
+
+/// `relu(y)` into the pass that makes `y`: the sum `a + b`, or batch normalisation.
+fn relu_into_source(graph: &mut Graph, uses: &Uses, index: usize) -> bool {
+    let node = &graph.nodes[index];
+    let Op::Relu(_) = node.op else { return false };
+    let Some(source) = uses.sole_source(node.inputs[0]) else {
+        return false;
+    };
+    let output = node.outputs[0];
+    match &mut graph.nodes[source].op {
+        Op::Add(add) if !add.relu => add.relu = true,
+        Op::BatchNorm(norm) if !norm.relu => norm.relu = true,
+        _ => return false,
+    }
+    graph.nodes[source].outputs[0] = output;
+    graph.nodes.remove(index);
+    true
+}
+
+/// `bn(x) + residual` (rectified or not) into the normalising pass. Of two normalised operands the later one takes the other
+/// as its residual.
+fn residual_into_batch_norm(graph: &mut Graph, uses: &Uses, index: usize) -> bool {
+    let node = graph.nodes[index].clone();
+    let Op::Add(Add { relu }) = node.op else {
+        return false;
+    };
+    let plain = |value: &Value| {
+        let source = uses.sole_source(*value)?;
+        match graph.nodes[source].op {
+            Op::BatchNorm(norm) if !norm.residual && !norm.relu => Some(source),
+            _ => None,
+        }
+    };
+    let sources = [plain(&node.inputs[0]), plain(&node.inputs[1])];
+    let side = usize::from(sources[1] > sources[0]);
+    let Some(source) = sources[side] else {
+        return false;
+    };
+    let residual = node.inputs[1 - side];
+    // The residual must exist when the batch normalisation runs.
+    if uses.producer[residual.index()].is_some_and(|producer| producer > source) {
+        return false;
+    }
+    if let Op::BatchNorm(norm) = &mut graph.nodes[source].op {
+        norm.residual = true;
+        norm.relu = relu;
+    }
+    graph.nodes[source].inputs.push(residual);
+    graph.nodes[source].outputs[0] = node.outputs[0];
+    graph.nodes.remove(index);
+    true
+}
+
+/// The mask of a rectifier's gradient into the gradient of the batch normalisation before it. Where the masked gradient goes
+/// elsewhere, too (a residual), the same pass writes it out.
+fn relu_grad_into_batch_norm_grad(graph: &mut Graph, uses: &Uses, index: usize) -> bool {
+    let node = graph.nodes[index].clone();
+    let Op::ReluGrad(_) = node.op else {
+        return false;
+    };
+    let masked = node.outputs[0];
+    if uses.kept[masked.index()] {
+        return false;
+    }
+    let readers = &uses.readers[masked.index()];
+    let Some(&first) = readers.first() else {
+        return false;
+    };
+    let residual = readers.len() > 1;
+    let reader = &mut graph.nodes[first];
+    if reader.inputs[0] != masked {
+        return false;
+    }
+    match &mut reader.op {
+        Op::BatchNormGrad(grad) if !grad.relu => {
+            grad.relu = true;
+            grad.residual = residual;
+        }
+        _ => return false,
+    }
+    reader.inputs[0] = node.inputs[0];
+    reader.inputs.push(node.inputs[1]);
+    if residual {
+        reader.outputs.push(masked);
+    }
+    graph.nodes.remove(index);
+    true
+}

@@ -1,0 +1,21 @@
+//! The tape: a graph of operations with reverse-mode gradients, compiled once and replayed.
+//!
+//! Model code records a [`Graph`]; [`Graph::gradients`] appends the gradients' operations; [`Recording`] removes dead code,
+//! fuses neighbours, chooses kernels and lays out one arena; [`Plan`] makes buffers and bind groups. A step is then a walk
+//! over a list of dispatches, with no allocation and no synchronisation.
+
+mod arena;
+mod error;
+mod fusion;
+mod graph;
+pub mod ops;
+mod plan;
+mod recording;
+mod shape;
+
+pub use arena::{Arena, Range};
+pub use error::TapeError;
+pub use graph::{Graph, Info, Node, Place, Slot, Value};
+pub use plan::{Plan, Store};
+pub use recording::{Accounts, Flat, KernelAccount, Lowering, Operand, Recording, Step, Target};
+pub use shape::Shape;

@@ -1,0 +1,214 @@
+//! Batch normalisation.
+
+use super::{OpSpec, no_gradient};
+use crate::kernels::norm as kernels;
+use crate::tape::{Graph, Lowering, Node, Shape, TapeError, Value};
+
+/// Batch normalisation over all dimensions but the channels, with what fusion put into its pass. Inputs `x`, `gamma`, `beta`,
+/// `running_mean`, `running_var` and, with `residual`, the residual; outputs `y` and the statistics used, which its gradient
+/// needs. In training the running statistics are updated.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BatchNorm {
+    /// Whether the batch's statistics are used, and the running ones moved towards them.
+    pub training: bool,
+    /// Added to the variance.
+    pub eps: f32,
+    /// The share of the batch in the new running statistics.
+    pub momentum: f32,
+    /// Whether a residual is added.
+    pub residual: bool,
+    /// Whether the result is rectified.
+    pub relu: bool,
+}
+
+impl BatchNorm {
+    /// PyTorch's defaults: eps 1e-5, momentum 0.1.
+    pub fn new(training: bool) -> Self {
+        Self {
+            training,
+            eps: 1e-5,
+            momentum: 0.1,
+            residual: false,
+            relu: false,
+        }
+    }
+}
+
+/// The gradients of batch normalisation. Inputs `grad_y`, `x`, `gamma`, the statistics and, with `relu`, the rectified `y`;
+/// outputs `grad_x`, `grad_gamma`, `grad_beta` and, with `residual`, the gradient behind the mask of `y`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BatchNormGrad {
+    /// Whether the statistics were the batch's.
+    pub training: bool,
+    /// Whether the gradient passes only where `y > 0`.
+    pub relu: bool,
+    /// Whether the masked gradient is written out, too.
+    pub residual: bool,
+}
+
+impl OpSpec for BatchNorm {
+    fn name(&self) -> &'static str {
+        "batch_norm"
+    }
+
+    fn outputs(&self, layer: &str, inputs: &[&Shape]) -> Result<Vec<Shape>, TapeError> {
+        let channels = inputs[0].channels();
+        for (input, name) in
+            inputs[1..5]
+                .iter()
+                .zip(["gamma", "beta", "running_mean", "running_var"])
+        {
+            if input.dims() != [channels] {
+                return Err(TapeError::Shape {
+                    layer: layer.to_owned(),
+                    op: self.name(),
+                    input: name,
+                    asked: input.dims().to_vec(),
+                    allowed: format!("it must be [{channels}], the channels of x"),
+                });
+            }
+        }
+        Ok(vec![inputs[0].clone(), Shape::rows(&[2, channels])])
+    }
+
+    fn gradient(
+        &self,
+        graph: &mut Graph,
+        node: &Node,
+        upstream: &[Option<Value>],
+        _: &[bool],
+    ) -> Result<Vec<Option<Value>>, TapeError> {
+        let Some(grad_y) = upstream[0] else {
+            return Ok(vec![None; node.inputs.len()]);
+        };
+        // Fusion comes after the gradients, so the node is still plain.
+        let grad = BatchNormGrad {
+            training: self.training,
+            relu: false,
+            residual: false,
+        };
+        let inputs = [grad_y, node.inputs[0], node.inputs[1], node.outputs[1]];
+        let grads = graph.record(grad, &inputs)?;
+        Ok(vec![
+            Some(grads[0]),
+            Some(grads[1]),
+            Some(grads[2]),
+            None,
+            None,
+        ])
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), TapeError> {
+        let shape = lowering.input_shape(0);
+        let (rows, channels) = (shape.row_count(), shape.channels());
+        let [x, gamma, beta, mean, var] = [0, 1, 2, 3, 4].map(|index| lowering.input(index));
+        let (y, statistics) = (lowering.output(0), lowering.output(1));
+        let affine = lowering.scratch(lowering.len(statistics));
+        if self.training {
+            let partials = lowering.check(kernels::partials_len(rows, channels))?;
+            let partials = lowering.scratch(partials);
+            let stats = kernels::BatchNormStats { rows, channels };
+            lowering.call(stats.call(), &[x, partials])?;
+            let finish = kernels::BatchNormFinish {
+                rows,
+                channels,
+                eps: self.eps,
+                momentum: self.momentum,
+            };
+            let operands = [partials, gamma, beta, mean, var, statistics, affine];
+            lowering.call(finish.call(), &operands)?;
+        } else {
+            let fold = kernels::BatchNormFold {
+                channels,
+                eps: self.eps,
+            };
+            lowering.call(fold.call(), &[gamma, beta, mean, var, statistics, affine])?;
+        }
+        let apply = kernels::BatchNormApply {
+            rows,
+            channels,
+            residual: self.residual,
+            relu: self.relu,
+        };
+        let residual = if self.residual {
+            lowering.input(5)
+        } else {
+            lowering.scratch(4)
+        };
+        lowering.call(apply.call(), &[x, residual, affine, y])
+    }
+}
+
+impl OpSpec for BatchNormGrad {
+    fn name(&self) -> &'static str {
+        "batch_norm_grad"
+    }
+
+    fn outputs(&self, _: &str, inputs: &[&Shape]) -> Result<Vec<Shape>, TapeError> {
+        let mut outputs = vec![inputs[1].clone(), inputs[2].clone(), inputs[2].clone()];
+        if self.residual {
+            outputs.push(inputs[0].clone());
+        }
+        Ok(outputs)
+    }
+
+    fn gradient(
+        &self,
+        _: &mut Graph,
+        node: &Node,
+        _: &[Option<Value>],
+        _: &[bool],
+    ) -> Result<Vec<Option<Value>>, TapeError> {
+        Err(no_gradient(node))
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), TapeError> {
+        let shape = lowering.input_shape(1);
+        let (rows, channels) = (shape.row_count(), shape.channels());
+        let [grad_y, x, gamma, statistics] = [0, 1, 2, 3].map(|index| lowering.input(index));
+        let [grad_x, grad_gamma, grad_beta] = [0, 1, 2].map(|index| lowering.output(index));
+        let partials = lowering.check(kernels::partials_len(rows, channels))?;
+        let partials = lowering.scratch(partials);
+        let coefficients = lowering.scratch(3 * lowering.len(gamma));
+        let y = if self.relu {
+            lowering.input(4)
+        } else {
+            lowering.scratch(4)
+        };
+        let reduce = kernels::BatchNormGradReduce {
+            rows,
+            channels,
+            relu: self.relu,
+        };
+        lowering.call(reduce.call(), &[grad_y, x, y, statistics, partials])?;
+        let finish = kernels::BatchNormGradFinish {
+            rows,
+            channels,
+            training: self.training,
+        };
+        let operands = [
+            partials,
+            gamma,
+            statistics,
+            grad_gamma,
+            grad_beta,
+            coefficients,
+        ];
+        lowering.call(finish.call(), &operands)?;
+        let input = kernels::BatchNormGradInput {
+            rows,
+            channels,
+            residual: self.residual,
+            relu: self.relu,
+        };
+        let residual = if self.residual {
+            lowering.output(3)
+        } else {
+            lowering.scratch(4)
+        };
+        lowering.call(
+            input.call(),
+            &[grad_y, x, y, coefficients, grad_x, residual],
+        )
+    }
+}

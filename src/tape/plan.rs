@@ -1,0 +1,275 @@
+//! A recording with its buffers and bind groups on a device.
+
+use super::graph::Place;
+use super::recording::{Flat, Operand, Recording};
+use super::{TapeError, Value};
+use crate::gpu::{Gpu, Timer};
+use crate::kernels::{Bound, KernelError};
+use std::collections::HashMap;
+
+/// The flat buffers that outlive a step and are shared by the plans of one model: parameters and states always, gradients and
+/// moments where it is trained.
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// The trained parameters.
+    pub parameters: wgpu::Buffer,
+    /// Running statistics.
+    pub states: wgpu::Buffer,
+    /// The parameters' gradients.
+    pub gradients: Option<wgpu::Buffer>,
+    /// The optimiser's first and second moments.
+    pub moments: Option<[wgpu::Buffer; 2]>,
+}
+
+impl Store {
+    /// Zeroed buffers for a recording; gradients and moments only where `training`.
+    ///
+    /// # Errors
+    /// [`TapeError::Gpu`] when a buffer exceeds the device's limits or memory.
+    pub async fn new(gpu: &Gpu, recording: &Recording, training: bool) -> Result<Self, TapeError> {
+        let size = 4 * recording.parameter_len as u64;
+        let mut store = Self {
+            parameters: gpu.storage("the parameters", size).await?,
+            states: gpu
+                .storage("the running statistics", 4 * recording.state_len as u64)
+                .await?,
+            gradients: None,
+            moments: None,
+        };
+        if training {
+            store.gradients = Some(gpu.storage("the gradients", size).await?);
+            store.moments = Some([
+                gpu.storage("the optimiser's first moments", size).await?,
+                gpu.storage("the optimiser's second moments", size).await?,
+            ]);
+        }
+        Ok(store)
+    }
+
+    fn buffer(&self, flat: Flat) -> Option<&wgpu::Buffer> {
+        match flat {
+            Flat::Parameters => Some(&self.parameters),
+            Flat::States => Some(&self.states),
+            Flat::Gradients => self.gradients.as_ref(),
+            Flat::Moment1 => self.moments.as_ref().map(|moments| &moments[0]),
+            Flat::Moment2 => self.moments.as_ref().map(|moments| &moments[1]),
+        }
+    }
+}
+
+/// A compiled step: replayed as a walk over its dispatches.
+#[derive(Debug)]
+pub struct Plan {
+    gpu: Gpu,
+    recording: Recording,
+    bound: Vec<Bound>,
+    arena: Vec<wgpu::Buffer>,
+    inputs: HashMap<Value, wgpu::Buffer>,
+    store: Store,
+}
+
+/// Uniform ranges start at multiples of 256 bytes, WebGPU's default alignment.
+const UNIFORM_ALIGN: usize = 256;
+
+impl Plan {
+    /// Makes the buffers, pipelines and bind groups of a recording on the store's buffers.
+    ///
+    /// # Errors
+    /// [`TapeError::Kernel`] with the layer whose binding exceeds a limit; [`TapeError::Gpu`].
+    pub async fn new(gpu: &Gpu, recording: Recording, store: &Store) -> Result<Self, TapeError> {
+        let mut arena = Vec::new();
+        for size in &recording.arena.buffers {
+            arena.push(gpu.storage("the arena", *size).await?);
+        }
+        let mut inputs = HashMap::new();
+        for (info, index) in recording.values.iter().zip(0..) {
+            if info.place == Place::Input {
+                let size = 4 * info.shape.len() as u64;
+                inputs.insert(Value(index), gpu.storage(&info.name, size).await?);
+            }
+        }
+        let mut plan = Self {
+            gpu: gpu.clone(),
+            recording,
+            bound: Vec::new(),
+            arena,
+            inputs,
+            store: store.clone(),
+        };
+        plan.bind().await?;
+        Ok(plan)
+    }
+
+    async fn bind(&mut self) -> Result<(), TapeError> {
+        let mut bytes = Vec::new();
+        let mut offsets = Vec::new();
+        for step in &self.recording.steps {
+            offsets.push(bytes.len());
+            bytes.extend_from_slice(&step.call.params);
+            bytes.resize(bytes.len().next_multiple_of(UNIFORM_ALIGN), 0);
+        }
+        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let params = self
+            .gpu
+            .buffer("the kernels' parameters", bytes.len() as u64, usage)
+            .await?;
+        self.gpu.queue.write_buffer(&params, 0, &bytes);
+        let mut bound = Vec::new();
+        for (step, offset) in self.recording.steps.iter().zip(offsets) {
+            let kernel = |source| TapeError::Kernel {
+                layer: step.layer.clone(),
+                source,
+            };
+            let uniform = wgpu::BufferBinding {
+                buffer: &params,
+                offset: offset as u64,
+                size: (step.call.params.len() as u64)
+                    .next_multiple_of(16)
+                    .try_into()
+                    .ok(),
+            };
+            let mut buffers = Vec::new();
+            for (operand, extent) in step.operands.iter().zip(&step.call.extents) {
+                let binding = self.binding(*operand).ok_or_else(|| {
+                    kernel(KernelError::Binding {
+                        kernel: step.call.shader.name,
+                        binding: extent.name,
+                        asked: 0,
+                        allowed: extent.bytes,
+                    })
+                })?;
+                buffers.push(binding);
+            }
+            let step = Bound::new(&self.gpu, &step.call, uniform, &buffers).await;
+            bound.push(step.map_err(kernel)?);
+        }
+        self.bound = bound;
+        Ok(())
+    }
+
+    fn binding(&self, operand: Operand) -> Option<wgpu::BufferBinding<'_>> {
+        let flat = |flat, offset: usize, len: usize| {
+            Some(wgpu::BufferBinding {
+                buffer: self.store.buffer(flat)?,
+                offset: 4 * offset as u64,
+                size: (4 * len as u64).try_into().ok(),
+            })
+        };
+        let arena = |operand| {
+            let range = self.recording.arena.ranges.get(&operand)?;
+            Some(wgpu::BufferBinding {
+                buffer: &self.arena[range.buffer],
+                offset: range.offset,
+                size: range.size.try_into().ok(),
+            })
+        };
+        match operand {
+            Operand::Scratch(_) => arena(operand),
+            Operand::Flat {
+                flat: which,
+                offset,
+                len,
+            } => flat(which, offset, len),
+            Operand::Value(value) => {
+                let info = &self.recording.values[value.index()];
+                let len = info.shape.len();
+                match info.place {
+                    Place::Input => Some(self.inputs.get(&value)?.as_entire_buffer_binding()),
+                    Place::Parameter(offset) => flat(Flat::Parameters, offset, len),
+                    Place::State(offset) => flat(Flat::States, offset, len),
+                    Place::Gradient(offset) => flat(Flat::Gradients, offset, len),
+                    Place::Arena => arena(operand),
+                }
+            }
+        }
+    }
+
+    /// The recording that the plan replays.
+    pub fn recording(&self) -> &Recording {
+        &self.recording
+    }
+
+    /// Writes an input before the next step.
+    ///
+    /// # Errors
+    /// [`TapeError::Length`] unless `bytes` fills the input.
+    pub fn write(&self, input: Value, bytes: &[u8]) -> Result<(), TapeError> {
+        let info = &self.recording.values[input.index()];
+        let allowed = 4 * info.shape.len();
+        match self.inputs.get(&input) {
+            Some(buffer) if bytes.len() == allowed => {
+                self.gpu.queue.write_buffer(buffer, 0, bytes);
+                Ok(())
+            }
+            _ => Err(TapeError::Length {
+                name: info.name.clone(),
+                asked: bytes.len(),
+                allowed,
+            }),
+        }
+    }
+
+    /// The buffer range of a value: to copy an input that is on the GPU already, or to use an output there.
+    pub fn range(&self, value: Value) -> Option<wgpu::BufferBinding<'_>> {
+        self.binding(Operand::Value(value))
+    }
+
+    /// Records one step into an encoder of the caller's.
+    pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        for bound in &self.bound {
+            bound.record(&mut pass);
+        }
+    }
+
+    /// Submits one step.
+    pub fn submit(&self) {
+        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        self.encode(&mut encoder);
+        self.gpu.queue.submit([encoder.finish()]);
+    }
+
+    /// Reads a value back after the submitted steps: its stored elements, padding included.
+    ///
+    /// # Errors
+    /// [`TapeError::Length`] when the plan does not keep the value; [`TapeError::Gpu`].
+    pub async fn read(&self, value: Value) -> Result<Vec<f32>, TapeError> {
+        let info = &self.recording.values[value.index()];
+        let size = 4 * info.shape.len() as u64;
+        let range = self.range(value).ok_or_else(|| TapeError::Length {
+            name: info.name.clone(),
+            asked: 0,
+            allowed: 4 * info.shape.len(),
+        })?;
+        let bytes = self.gpu.read(range.buffer, range.offset, size).await?;
+        Ok(bytemuck::pod_collect_to_vec(&bytes))
+    }
+
+    /// Runs one step with a timestamp around each dispatch; seconds a dispatch, `None` where the device has no timestamps.
+    ///
+    /// # Errors
+    /// [`TapeError::Gpu`].
+    pub async fn profile(&self) -> Result<Option<Vec<f64>>, TapeError> {
+        let mut seconds = Vec::new();
+        // 2048 passes fill WebGPU's largest query set.
+        for chunk in self.bound.chunks(2048) {
+            let passes = chunk.len() as u32;
+            let Some(timer) = Timer::new(&self.gpu, passes).await? else {
+                return Ok(None);
+            };
+            let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+            for (bound, index) in chunk.iter().zip(0..) {
+                bound.record(
+                    &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                        label: None,
+                        timestamp_writes: Some(timer.writes(index)),
+                    }),
+                );
+            }
+            timer.resolve(&mut encoder, passes);
+            self.gpu.queue.submit([encoder.finish()]);
+            seconds.extend(timer.seconds(&self.gpu, passes).await?);
+        }
+        Ok(Some(seconds))
+    }
+}

@@ -1,0 +1,323 @@
+//! From the graph to a flat list of dispatches over abstract operands: dead code out, neighbours fused, kernels chosen.
+
+use super::arena::{self, Arena};
+use super::graph::{Info, Node, Place};
+use super::{Graph, Shape, TapeError, Value, fusion};
+use crate::kernels::{Call, KernelError};
+use std::collections::HashSet;
+
+/// What a recording is compiled for. A dry recording needs no device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Whether the adapter is software on the CPU.
+    pub software: bool,
+    /// The largest range a storage binding may have, in bytes.
+    pub max_binding: u64,
+    /// The largest buffer, in bytes.
+    pub max_buffer: u64,
+    /// Whether neighbours are fused; off only to compare the two plans.
+    pub fuse: bool,
+}
+
+impl Target {
+    /// What a device allows.
+    pub fn of(gpu: &crate::gpu::Gpu) -> Self {
+        let limits = gpu.limits();
+        Self {
+            software: gpu.is_software(),
+            max_binding: limits.max_storage_buffer_binding_size,
+            max_buffer: limits.max_buffer_size,
+            fuse: true,
+        }
+    }
+}
+
+/// One operand of a dispatch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operand {
+    /// A value of the graph.
+    Value(Value),
+    /// A temporary of one node, by number.
+    Scratch(usize),
+    /// Elements of a flat buffer.
+    Flat {
+        /// Which one.
+        flat: Flat,
+        /// The first element.
+        offset: usize,
+        /// The number of elements.
+        len: usize,
+    },
+}
+
+/// The flat buffers that outlive a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Flat {
+    /// The trained parameters.
+    Parameters,
+    /// Running statistics.
+    States,
+    /// The parameters' gradients.
+    Gradients,
+    /// The optimiser's first moment.
+    Moment1,
+    /// The optimiser's second moment.
+    Moment2,
+}
+
+/// One dispatch with its operands.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The kernel call.
+    pub call: Call,
+    /// Its operands, one for each extent.
+    pub operands: Vec<Operand>,
+    /// The layer it belongs to.
+    pub layer: String,
+}
+
+/// The compiled list of dispatches of one step, with the arena's layout. Made without a device.
+#[derive(Clone, Debug)]
+pub struct Recording {
+    /// The dispatches in order.
+    pub steps: Vec<Step>,
+    pub(super) values: Vec<Info>,
+    pub(super) arena: Arena,
+    pub(super) parameter_len: usize,
+    pub(super) state_len: usize,
+}
+
+impl Recording {
+    /// Compiles a graph. `outputs` are the values that the host reads after a step; the flat gradients and operations
+    /// without outputs (the optimiser) are computed in any case.
+    ///
+    /// # Errors
+    /// [`TapeError::Kernel`] when a kernel refuses a layer's problem.
+    pub fn new(mut graph: Graph, outputs: &[Value], target: &Target) -> Result<Self, TapeError> {
+        if target.fuse {
+            fusion::fuse(&mut graph, outputs);
+        }
+        let live = live_nodes(&graph, outputs);
+        let mut steps = Vec::new();
+        let mut scratch = Vec::new();
+        for (node, live) in graph.nodes.iter().zip(live) {
+            if live {
+                let mut lowering = Lowering {
+                    graph: &graph,
+                    node,
+                    target,
+                    steps: &mut steps,
+                    scratch: &mut scratch,
+                };
+                node.op.spec().lower(&mut lowering)?;
+            }
+        }
+        let arena = arena::plan(&graph.values, &scratch, &steps, outputs, target.max_buffer);
+        Ok(Self {
+            steps,
+            parameter_len: graph.parameter_len(),
+            state_len: graph.state_len(),
+            values: graph.values,
+            arena,
+        })
+    }
+
+    /// The accounts of the whole step.
+    pub fn accounts(&self) -> Accounts {
+        let mut accounts = Accounts {
+            dispatches: self.steps.len(),
+            arena_bytes: self.arena.bytes(),
+            parameter_bytes: 4 * self.parameter_len as u64,
+            ..Accounts::default()
+        };
+        for step in &self.steps {
+            let (read, written) = (step.call.bytes_read(), step.call.bytes_written());
+            accounts.bytes_read += read;
+            accounts.bytes_written += written;
+            accounts.flops += step.call.flops;
+            let name = step.call.shader.name;
+            let kernel = match accounts.by_kernel.iter_mut().find(|k| k.kernel == name) {
+                Some(kernel) => kernel,
+                None => {
+                    accounts.by_kernel.push(KernelAccount {
+                        kernel: name,
+                        ..KernelAccount::default()
+                    });
+                    let last = accounts.by_kernel.len() - 1;
+                    &mut accounts.by_kernel[last]
+                }
+            };
+            kernel.dispatches += 1;
+            kernel.bytes_read += read;
+            kernel.bytes_written += written;
+            kernel.flops += step.call.flops;
+        }
+        accounts
+            .by_kernel
+            .sort_by_key(|k| std::cmp::Reverse(k.bytes_read + k.bytes_written));
+        accounts
+    }
+}
+
+/// What a step costs, from the bindings' true extents.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Accounts {
+    /// Dispatches a step.
+    pub dispatches: usize,
+    /// Bytes that the dispatches read.
+    pub bytes_read: u64,
+    /// Bytes that they write.
+    pub bytes_written: u64,
+    /// Floating-point operations, a multiply-add counted as two.
+    pub flops: u64,
+    /// Bytes of the arena.
+    pub arena_bytes: u64,
+    /// Bytes of the flat parameter buffer.
+    pub parameter_bytes: u64,
+    /// The same by kernel, the most bytes first.
+    pub by_kernel: Vec<KernelAccount>,
+}
+
+/// What one kernel costs in a step.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KernelAccount {
+    /// The kernel's name.
+    pub kernel: &'static str,
+    /// Its dispatches.
+    pub dispatches: usize,
+    /// Bytes that they read.
+    pub bytes_read: u64,
+    /// Bytes that they write.
+    pub bytes_written: u64,
+    /// Their floating-point operations.
+    pub flops: u64,
+}
+
+/// Which nodes the outputs, the states and the flat buffers depend on.
+fn live_nodes(graph: &Graph, outputs: &[Value]) -> Vec<bool> {
+    let mut needed: HashSet<Value> = outputs.iter().copied().collect();
+    let mut live = vec![false; graph.nodes.len()];
+    for (index, node) in graph.nodes.iter().enumerate().rev() {
+        let kept = |value: &Value| {
+            needed.contains(value) || matches!(graph.info(*value).place, Place::Gradient(_))
+        };
+        if node.outputs.is_empty() || node.outputs.iter().any(kept) {
+            live[index] = true;
+            needed.extend(node.inputs.iter().copied());
+        }
+    }
+    live
+}
+
+/// What an operation sees while it emits its kernel calls.
+#[derive(Debug)]
+pub struct Lowering<'a> {
+    graph: &'a Graph,
+    node: &'a Node,
+    target: &'a Target,
+    steps: &'a mut Vec<Step>,
+    scratch: &'a mut Vec<usize>,
+}
+
+impl Lowering<'_> {
+    /// The operand of input number `index`.
+    pub fn input(&self, index: usize) -> Operand {
+        Operand::Value(self.node.inputs[index])
+    }
+
+    /// The operand of output number `index`.
+    pub fn output(&self, index: usize) -> Operand {
+        Operand::Value(self.node.outputs[index])
+    }
+
+    /// How many inputs the node has.
+    pub fn input_count(&self) -> usize {
+        self.node.inputs.len()
+    }
+
+    /// The shape of input number `index`.
+    pub fn input_shape(&self, index: usize) -> &Shape {
+        self.graph.shape(self.node.inputs[index])
+    }
+
+    /// The shape of output number `index`.
+    pub fn output_shape(&self, index: usize) -> &Shape {
+        self.graph.shape(self.node.outputs[index])
+    }
+
+    /// What is compiled for.
+    pub fn target(&self) -> &Target {
+        self.target
+    }
+
+    /// The length of the flat parameter buffer.
+    pub fn parameter_len(&self) -> usize {
+        self.graph.parameter_len()
+    }
+
+    /// The stored elements of an operand.
+    pub fn len(&self, operand: Operand) -> usize {
+        match operand {
+            Operand::Value(value) => self.graph.shape(value).len(),
+            Operand::Scratch(index) => self.scratch[index],
+            Operand::Flat { len, .. } => len,
+        }
+    }
+
+    /// A temporary of `len` elements that lives within this node.
+    pub fn scratch(&mut self, len: usize) -> Operand {
+        self.scratch.push(len);
+        Operand::Scratch(self.scratch.len() - 1)
+    }
+
+    /// Carries a twin's error up with the layer's name.
+    ///
+    /// # Errors
+    /// [`TapeError::Kernel`].
+    pub fn check<T>(&self, result: Result<T, KernelError>) -> Result<T, TapeError> {
+        result.map_err(|source| TapeError::Kernel {
+            layer: self.node.layer.clone(),
+            source,
+        })
+    }
+
+    /// Emits a call on operands, one for each of its extents.
+    ///
+    /// # Errors
+    /// [`TapeError::Kernel`] when the twin refused the problem.
+    pub fn call(
+        &mut self,
+        call: Result<Call, KernelError>,
+        operands: &[Operand],
+    ) -> Result<(), TapeError> {
+        let kernel = |source| TapeError::Kernel {
+            layer: self.node.layer.clone(),
+            source,
+        };
+        let call = call.map_err(kernel)?;
+        if operands.len() != call.extents.len() {
+            return Err(kernel(KernelError::Bindings {
+                kernel: call.shader.name,
+                asked: operands.len(),
+                allowed: call.extents.len(),
+            }));
+        }
+        for (extent, operand) in call.extents.iter().zip(operands) {
+            let asked = 4 * self.len(*operand) as u64;
+            if asked < extent.bytes {
+                return Err(kernel(KernelError::Binding {
+                    kernel: call.shader.name,
+                    binding: extent.name,
+                    asked,
+                    allowed: extent.bytes,
+                }));
+            }
+        }
+        self.steps.push(Step {
+            call,
+            operands: operands.to_vec(),
+            layer: self.node.layer.clone(),
+        });
+        Ok(())
+    }
+}
