@@ -3,7 +3,7 @@
 use super::{LABEL_WORDS, ObjectiveError};
 use crate::kernels::loss;
 
-/// The labels of one image; any subset may be there.
+/// The labels of one image; any subset may be there, and the default is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Labels {
     /// The class of expression.
@@ -14,17 +14,23 @@ pub struct Labels {
     pub au_value: u64,
     /// Valence and arousal, each in [-1, 1].
     pub valence_arousal: Option<[f32; 2]>,
+    /// Whether the image only fills the batch (it could not be read): it contributes to nothing, distribution matching
+    /// included, and the labels are ignored.
+    pub absent: bool,
 }
 
 impl Labels {
     /// The words of an image that is not there.
-    pub(super) const ABSENT: [u32; LABEL_WORDS] = [0, loss::NO_CLASS, 0, 0, 0, 0, 0, 0];
+    pub(super) const ABSENT_WORDS: [u32; LABEL_WORDS] = [0, loss::NO_CLASS, 0, 0, 0, 0, 0, 0];
 
     pub(super) fn check(
         &self,
         image: usize,
         kernel: &loss::Objective,
     ) -> Result<(), ObjectiveError> {
+        if self.absent {
+            return Ok(());
+        }
         let refuse = |what, asked, allowed| {
             Err(ObjectiveError::Label {
                 image,
@@ -59,6 +65,9 @@ impl Labels {
     }
 
     pub(super) fn words(&self) -> [u32; LABEL_WORDS] {
+        if self.absent {
+            return Self::ABSENT_WORDS;
+        }
         let [valence, arousal] = self.valence_arousal.unwrap_or_default();
         let flag = match self.valence_arousal {
             Some(_) => loss::VALENCE_AROUSAL,

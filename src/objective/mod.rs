@@ -137,7 +137,7 @@ impl Objective {
             words.extend(label.words());
         }
         while words.len() < batch * LABEL_WORDS {
-            words.extend(Labels::ABSENT);
+            words.extend(Labels::ABSENT_WORDS);
         }
         Ok(words)
     }

@@ -44,9 +44,16 @@ fn labels_are_packed_and_a_short_batch_is_filled_with_absent_images() {
         au_mask: 0x1_0003,
         au_value: 0x1_0001,
         valence_arousal: Some([0.5, -0.25]),
+        absent: false,
+    };
+    let broken = Labels {
+        absent: true,
+        ..labels
     };
     let objective = affect(&ObjectiveConfig::default()).unwrap();
-    let words = objective.pack(&[Labels::default(), labels], 3).unwrap();
+    let words = objective
+        .pack(&[Labels::default(), labels, broken], 4)
+        .unwrap();
     assert_eq!(words[..8], [PRESENT, NO_CLASS, 0, 0, 0, 0, 0, 0]);
     let flags = PRESENT | VALENCE_AROUSAL;
     let bits = [0.5_f32.to_bits(), (-0.25_f32).to_bits()];
@@ -54,7 +61,10 @@ fn labels_are_packed_and_a_short_batch_is_filled_with_absent_images() {
         words[8..16],
         [flags, 6, 0x1_0003, 0, 0x1_0001, 0, bits[0], bits[1]]
     );
-    assert_eq!(words[16..], [0, NO_CLASS, 0, 0, 0, 0, 0, 0]);
+    for absent in words[16..].chunks(LABEL_WORDS) {
+        assert_eq!(absent, [0, NO_CLASS, 0, 0, 0, 0, 0, 0]);
+    }
+    assert_eq!(words.len(), 4 * LABEL_WORDS);
 }
 
 #[test]
