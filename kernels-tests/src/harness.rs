@@ -111,7 +111,8 @@ fn submit(gpu: &Gpu, call: &Call, images: &[Vec<u8>]) -> Vec<Vec<u8>> {
             .map(|(buffer, extent)| wgpu::BufferBinding {
                 buffer,
                 offset: GUARD as u64,
-                size: extent.bytes.try_into().ok(),
+                // The band behind belongs to the binding: else the driver would drop the writes that it is to catch.
+                size: (extent.bytes + GUARD as u64).try_into().ok(),
             })
             .collect();
         let bound = Bound::new(gpu, call, params.as_entire_buffer_binding(), &bindings).await?;
