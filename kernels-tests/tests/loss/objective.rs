@@ -169,9 +169,8 @@ fn concordance_keeps_its_digits_on_a_narrow_spread_far_from_zero() {
     for (index, label) in case.labels.iter_mut().enumerate() {
         let y = [draw.uniform(), draw.uniform()].map(|u| (0.9 + u / 1024.0) as f32);
         label.valence_arousal = Some(y);
-        for axis in 0..2 {
-            let p = f64::from(y[axis]) + draw.uniform() / 4096.0;
-            case.heads[2][2 * index + axis] = f64::from(p as f32);
+        for (p, y) in case.heads[2][2 * index..][..2].iter_mut().zip(y) {
+            *p = f64::from((f64::from(y) + draw.uniform() / 4096.0) as f32);
         }
     }
     case.check("narrow");
