@@ -3,3 +3,4 @@
 mod case;
 mod golden;
 mod objective;
+mod tape;
