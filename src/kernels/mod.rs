@@ -11,9 +11,11 @@ mod check;
 pub mod conv;
 pub mod elementwise;
 mod error;
+pub mod image;
 pub mod loss;
 pub mod norm;
 pub mod optim;
+pub mod pool;
 
 use crate::gpu::{Gpu, GpuError, Pipeline, Shader, Variant};
 
@@ -172,9 +174,11 @@ pub fn all() -> Vec<Kernel> {
     [
         conv::kernels(),
         elementwise::kernels(),
+        image::kernels(),
         loss::kernels(),
         norm::kernels(),
         optim::kernels(),
+        pool::kernels(),
     ]
     .concat()
 }

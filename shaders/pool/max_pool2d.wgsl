@@ -1,0 +1,68 @@
+// max_pool2d: the largest element of each window, and its place for the gradient.
+//   y[n,p,q,c] = max over r, s of x[n, p·stride + r - padding, q·stride + s - padding, c];  winner = r·window_w + s
+//   What lies outside the image does not take part. Of equal elements the first wins and NaN wins over all, as in PyTorch.
+// Layout: x [N,H,W,columns] vec4; y vec4, winner vec4u [N,P,Q,columns]; count = N·P·Q·columns.
+// Work:   an invocation does one vec4 of y; invocations beyond the end do nothing.
+// Needs:  default limits.
+
+struct Params {
+    count: u32,
+    columns: u32,
+    h: u32,
+    w: u32,
+    out_h: u32,
+    out_w: u32,
+    window_h: u32,
+    window_w: u32,
+    stride_h: u32,
+    stride_w: u32,
+    padding_h: u32,
+    padding_w: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> x: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> winner: array<vec4u>;
+
+// By its bits: a compiler may take floating-point comparisons to never see NaN.
+fn is_nan(value: vec4f) -> vec4<bool> {
+    return (bitcast<vec4u>(value) & vec4u(0x7FFFFFFFu)) > vec4u(0x7F800000u);
+}
+
+@compute @workgroup_size(64)
+fn max_pool2d(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = (group.x + group.y * groups.x) * 64u + lane;
+    if i >= params.count {
+        return;
+    }
+    let pixel = i / params.columns;
+    let column = i - pixel * params.columns;
+    let row = pixel / params.out_w;
+    let image = row / params.out_h;
+    // The window in the padded image, and the part of it that lies on the image.
+    let top = (row - image * params.out_h) * params.stride_h;
+    let left = (pixel - row * params.out_w) * params.stride_w;
+    let first_y = max(top, params.padding_h);
+    let first_x = max(left, params.padding_w);
+    let last_y = min(top + params.window_h, params.padding_h + params.h);
+    let last_x = min(left + params.window_w, params.padding_w + params.w);
+    var best = vec4f();
+    var place = vec4u();
+    for (var v = first_y; v < last_y; v++) {
+        let source = (image * params.h + v - params.padding_h) * params.w;
+        for (var u = first_x; u < last_x; u++) {
+            let value = x[(source + u - params.padding_w) * params.columns + column];
+            let first = v == first_y && u == first_x;
+            let wins = vec4<bool>(first) | (value > best) | is_nan(value);
+            best = select(best, value, wins);
+            place = select(place, vec4u((v - top) * params.window_w + u - left), wins);
+        }
+    }
+    y[i] = best;
+    winner[i] = place;
+}

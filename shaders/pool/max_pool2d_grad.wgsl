@@ -1,0 +1,60 @@
+// max_pool2d_grad: the gradient of max_pool2d, gathered from the windows that each element is in.
+//   grad_x[n,h,w,c] = Σ grad_y[n,p,q,c]     over the windows (p, q) whose winner is (h, w)
+// Layout: grad_y vec4, winner vec4u [N,P,Q,columns]; grad_x [N,H,W,columns] vec4; count = N·H·W·columns.
+// Work:   an invocation does one vec4 of grad_x, windows in row-major order; invocations beyond the end do nothing.
+// Needs:  default limits.
+
+struct Params {
+    count: u32,
+    columns: u32,
+    h: u32,
+    w: u32,
+    out_h: u32,
+    out_w: u32,
+    window_h: u32,
+    window_w: u32,
+    stride_h: u32,
+    stride_w: u32,
+    padding_h: u32,
+    padding_w: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> grad_y: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> winner: array<vec4u>;
+@group(0) @binding(3) var<storage, read_write> grad_x: array<vec4f>;
+
+// The windows [first, end) that position `at` of the padded axis is in.
+fn windows(at: u32, window: u32, stride: u32, count: u32) -> vec2u {
+    let passed = select(0u, (at - window) / stride + 1u, at >= window);
+    return vec2u(passed, min(at / stride + 1u, count));
+}
+
+@compute @workgroup_size(64)
+fn max_pool2d_grad(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = (group.x + group.y * groups.x) * 64u + lane;
+    if i >= params.count {
+        return;
+    }
+    let pixel = i / params.columns;
+    let column = i - pixel * params.columns;
+    let row = pixel / params.w;
+    let image = row / params.h;
+    let v = row - image * params.h + params.padding_h;
+    let u = pixel - row * params.w + params.padding_w;
+    let rows = windows(v, params.window_h, params.stride_h, params.out_h);
+    let columns = windows(u, params.window_w, params.stride_w, params.out_w);
+    var sum = vec4f();
+    for (var p = rows.x; p < rows.y; p++) {
+        for (var q = columns.x; q < columns.y; q++) {
+            let place = (v - p * params.stride_h) * params.window_w + u - q * params.stride_w;
+            let at = ((image * params.out_h + p) * params.out_w + q) * params.columns + column;
+            sum += select(vec4f(), grad_y[at], winner[at] == vec4u(place));
+        }
+    }
+    grad_x[i] = sum;
+}

@@ -1,0 +1,108 @@
+//! Max pooling.
+
+use super::{Checked, PoolShape, kernel};
+use crate::gpu::{Shader, Variant};
+use crate::kernels::check::workgroups;
+use crate::kernels::{Access, Call, Kernel, KernelError, Params as _, narrow, params, shader};
+
+const FORWARD: Shader = shader!("pool", "max_pool2d");
+const GRAD: Shader = shader!("pool", "max_pool2d_grad");
+
+params!(Params {
+    count: u32,
+    columns: u32,
+    h: u32,
+    w: u32,
+    out_h: u32,
+    out_w: u32,
+    window_h: u32,
+    window_w: u32,
+    stride_h: u32,
+    stride_w: u32,
+    padding_h: u32,
+    padding_w: u32,
+});
+
+/// The largest element of each window; what lies outside the image takes no part. Binds `x`, `y` and `winner`, of `y`'s size,
+/// the u32 place of the largest element in its window, r · (width of the window) + s.
+///
+/// Of equal elements the first in row-major order wins, and a NaN wins over all, as in PyTorch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaxPool2d {
+    /// The shape.
+    pub shape: PoolShape,
+}
+
+impl MaxPool2d {
+    /// The dispatch.
+    ///
+    /// # Errors
+    /// [`KernelError::Argument`] for a size of 0, a padding above half the window, and a window larger than the padded input;
+    /// [`KernelError::TooLarge`].
+    pub fn call(&self) -> Result<Call, KernelError> {
+        let name = FORWARD.name;
+        let checked = self.shape.check(name)?;
+        let params = params(name, &self.shape, &checked, checked.output)?;
+        let groups = workgroups(checked.output / 4);
+        Ok(Call::new(FORWARD, Variant::new(), &params, groups)?
+            .bind("x", Access::Read, checked.input)
+            .bind("y", Access::Write, checked.output)
+            .bind("winner", Access::Write, checked.output)
+            .flops(checked.additions(&self.shape)))
+    }
+}
+
+/// Each window's gradient goes to the element that won it. Binds `grad_y`, `winner`, `grad_x`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaxPool2dGrad {
+    /// The shape of the forward pass.
+    pub shape: PoolShape,
+}
+
+impl MaxPool2dGrad {
+    /// The dispatch.
+    ///
+    /// # Errors
+    /// As [`MaxPool2d::call`].
+    pub fn call(&self) -> Result<Call, KernelError> {
+        let name = GRAD.name;
+        let checked = self.shape.check(name)?;
+        let params = params(name, &self.shape, &checked, checked.input)?;
+        let groups = workgroups(checked.input / 4);
+        Ok(Call::new(GRAD, Variant::new(), &params, groups)?
+            .bind("grad_y", Access::Read, checked.output)
+            .bind("winner", Access::Read, checked.output)
+            .bind("grad_x", Access::Write, checked.input)
+            .flops(checked.output as u64))
+    }
+}
+
+fn params(
+    kernel: &'static str,
+    shape: &PoolShape,
+    checked: &Checked,
+    len: usize,
+) -> Result<Params, KernelError> {
+    let narrow = |size| narrow(kernel, size);
+    Ok(Params {
+        count: narrow(len / 4)?,
+        columns: narrow(checked.columns)?,
+        h: narrow(shape.h)?,
+        w: narrow(shape.w)?,
+        out_h: narrow(checked.out[0])?,
+        out_w: narrow(checked.out[1])?,
+        window_h: narrow(shape.window[0])?,
+        window_w: narrow(shape.window[1])?,
+        stride_h: narrow(shape.stride[0])?,
+        stride_w: narrow(shape.stride[1])?,
+        padding_h: narrow(shape.padding[0])?,
+        padding_w: narrow(shape.padding[1])?,
+    })
+}
+
+pub(super) fn kernels() -> Vec<Kernel> {
+    vec![
+        kernel(FORWARD, Params::FIELDS),
+        kernel(GRAD, Params::FIELDS),
+    ]
+}
