@@ -20,6 +20,16 @@ pub struct Target {
 }
 
 impl Target {
+    /// A device without limits, for dry recordings.
+    pub fn unlimited() -> Self {
+        Self {
+            software: false,
+            max_binding: u64::MAX,
+            max_buffer: u64::MAX,
+            fuse: true,
+        }
+    }
+
     /// What a device allows.
     pub fn of(gpu: &crate::gpu::Gpu) -> Self {
         let limits = gpu.limits();

@@ -3,7 +3,7 @@
 use super::{OpSpec, no_gradient};
 use crate::kernels::conv as kernels;
 use crate::kernels::conv::Conv2dShape;
-use crate::kernels::elementwise::BiasGrad as BiasGradKernels;
+use crate::kernels::elementwise::{BiasAdd, BiasGrad as BiasGradKernels};
 use crate::tape::{Graph, Lowering, Node, Operand, Shape, TapeError, Value};
 
 /// A convolution. Inputs `x` `[N,H,W,C]`, `weight` `[R,S,C,K]` and optionally `bias` `[K]`; output `[N,Ho,Wo,K]`.
@@ -33,7 +33,8 @@ pub struct Conv2dGradWeight {
     pub weight: Shape,
 }
 
-/// A convolution of each channel by itself. Inputs `x` `[N,H,W,C]`, `weight` `[R,S,C]`; output `[N,Ho,Wo,C]`.
+/// A convolution of each channel by itself. Inputs `x` `[N,H,W,C]`, `weight` `[R,S,C]` and optionally `bias` `[C]`; output
+/// `[N,Ho,Wo,C]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DepthwiseConv2d {
     /// Step between windows, height and width.
@@ -294,7 +295,7 @@ impl OpSpec for DepthwiseConv2d {
         wanted: &[bool],
     ) -> Result<Vec<Option<Value>>, TapeError> {
         let Some(grad_y) = upstream[0] else {
-            return Ok(vec![None; 2]);
+            return Ok(vec![None; node.inputs.len()]);
         };
         let (x, weight) = (node.inputs[0], node.inputs[1]);
         let input = DepthwiseGradInput {
@@ -305,7 +306,7 @@ impl OpSpec for DepthwiseConv2d {
             conv: *self,
             weight: graph.shape(weight).clone(),
         };
-        Ok(vec![
+        let mut grads = vec![
             if wanted[0] {
                 Some(graph.record1(input, &[grad_y, weight])?)
             } else {
@@ -316,13 +317,30 @@ impl OpSpec for DepthwiseConv2d {
             } else {
                 None
             },
-        ])
+        ];
+        if node.inputs.len() > 2 {
+            grads.push(Some(graph.record1(BiasGrad, &[grad_y])?));
+        }
+        Ok(grads)
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), TapeError> {
         let (x, weight) = (lowering.input_shape(0), lowering.input_shape(1));
         let shape = recorded(x, weight, self.stride, self.padding);
-        lowering.call(kernels::DepthwiseForward { shape }.call(), &three(lowering))
+        let kernel = kernels::DepthwiseForward { shape };
+        if lowering.input_count() == 2 {
+            return lowering.call(kernel.call(), &three(lowering));
+        }
+        let y = lowering.output(0);
+        let sum = lowering.scratch(lowering.len(y));
+        let (rows, channels) = (lowering.output_shape(0).row_count(), shape.c);
+        let bias = BiasAdd {
+            rows,
+            channels,
+            relu: false,
+        };
+        lowering.call(kernel.call(), &[lowering.input(0), lowering.input(1), sum])?;
+        lowering.call(bias.call(), &[sum, lowering.input(2), y])
     }
 }
 

@@ -3,9 +3,11 @@
 mod conv;
 mod dropout;
 mod elementwise;
+mod image;
 mod norm;
 mod objective;
 mod optimizer;
+mod pool;
 
 use super::{Graph, Lowering, Node, Shape, TapeError, Value};
 
@@ -15,9 +17,13 @@ pub use conv::{
 };
 pub use dropout::Dropout;
 pub use elementwise::{Add, Relu, ReluGrad};
+pub use image::ImageInput;
 pub use norm::{BatchNorm, BatchNormGrad};
 pub use objective::Objective;
 pub use optimizer::OptimizerStep;
+pub use pool::{
+    AvgPool2d, AvgPool2dGrad, GlobalAvgPool2d, GlobalAvgPool2dGrad, MaxPool2d, MaxPool2dGrad,
+};
 
 /// What the tape must know of an operation. There are no defaults, so a missing rule does not compile.
 pub trait OpSpec {
@@ -75,6 +81,13 @@ macro_rules! ops {
 
 ops!(
     Add,
+    AvgPool2d,
+    AvgPool2dGrad,
+    GlobalAvgPool2d,
+    GlobalAvgPool2dGrad,
+    ImageInput,
+    MaxPool2d,
+    MaxPool2dGrad,
     BatchNorm,
     BatchNormGrad,
     BiasGrad,
