@@ -1,10 +1,15 @@
 //! kinesic trains and runs one network that reads everything a face does, in hand-written WGSL through wgpu.
 #![deny(missing_docs)]
 
+pub mod cli;
+pub mod data;
 pub mod gpu;
+pub mod infer;
 pub mod kernels;
+pub mod nn;
 pub mod objective;
 pub mod optim;
+pub mod parity;
 pub mod random;
 pub mod tape;
 pub mod train;

@@ -1,2 +1,7 @@
 //! The `kinesic` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    kinesic::cli::main()
+}

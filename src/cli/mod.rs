@@ -1,0 +1,111 @@
+//! The command line: reads arguments and files, calls the library, prints. Results go to standard output, everything else to
+//! standard error.
+
+mod adapters;
+mod bench;
+mod failure;
+mod parity;
+mod plan;
+
+use crate::gpu::{AdapterChoice, Gpu};
+use clap::{Args, Parser, Subcommand};
+use serde::Serialize;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+pub use failure::Failure;
+
+/// Trains and runs one network that reads everything a face does, on any Vulkan, Metal or DX12 GPU.
+#[derive(Debug, Parser)]
+#[command(name = "kinesic", version, about, disable_help_subcommand = true)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+struct Common {
+    /// The adapter: its index in `kinesic adapters`, or a part of its name
+    #[arg(
+        long,
+        global = true,
+        env = "KINESIC_ADAPTER",
+        value_name = "NAME|INDEX"
+    )]
+    adapter: Option<String>,
+    /// Writes the reported numbers as JSON; `-` for standard output, in place of the text
+    #[arg(long, global = true, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Lists the adapters and what each can do
+    #[command(after_help = "Example: kinesic adapters --json -")]
+    Adapters,
+    /// Shows a network's compiled plan: dispatches, bytes, FLOPs, memory
+    Plan(plan::PlanArgs),
+    /// Measures whole steps
+    Bench(bench::BenchArgs),
+    /// Compares with reference values that another implementation computed
+    Parity(parity::ParityArgs),
+}
+
+/// Runs the command of the process and returns its exit code: 0 on success, 1 on a failure of the work, 2 on a wrong command
+/// line or bad input, 130 when interrupted.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Adapters => adapters::run(&cli.common),
+        Command::Plan(args) => plan::run(&cli.common, &args),
+        Command::Bench(args) => bench::run(&cli.common, &args),
+        Command::Parity(args) => parity::run(&cli.common, &args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            failure.code()
+        }
+    }
+}
+
+impl Common {
+    /// The chosen adapter's device.
+    fn gpu(&self) -> Result<Gpu, Failure> {
+        let choice = AdapterChoice::parse(self.adapter.as_deref());
+        Ok(pollster::block_on(Gpu::new(&choice))?)
+    }
+
+    /// Writes the report as JSON where asked, else prints `text`.
+    fn report(
+        &self,
+        report: &impl Serialize,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        match &self.json {
+            Some(path) if path.as_os_str() == "-" => print(&(to_json(report)? + "\n")),
+            Some(path) => {
+                crate::train::write_atomically(path, (to_json(report)? + "\n").as_bytes())?;
+                print(&text())
+            }
+            None => print(&text()),
+        }
+    }
+}
+
+fn to_json(report: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string_pretty(report).map_err(Failure::work)
+}
+
+/// Prints to standard output; a reader that went away is no error.
+fn print(text: &str) -> Result<(), Failure> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::work(error)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,111 @@
+//! What is wrong with data, with file and line.
+
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// An error in annotations or images.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// A file that cannot be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A table without rows.
+    #[error("{}: the table has no rows", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A header without an `image` column.
+    #[error("{}:1: the header has no column `{column}`; it has: {}", path.display(), found.join(", "))]
+    MissingColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: &'static str,
+        /// The columns that are there.
+        found: Vec<String>,
+    },
+    /// A column that stands twice in the header.
+    #[error("{}:1: the column `{column}` stands twice in the header", path.display())]
+    DuplicateColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+    },
+    /// A row that is not a row of the table.
+    #[error("{}:{line}: {reason}", path.display())]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: usize,
+        /// What the reader says.
+        reason: String,
+    },
+    /// A cell that its column does not allow.
+    #[error("{}:{line}: {column} is `{found}`, but it must be {allowed}", path.display())]
+    Cell {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: usize,
+        /// The column.
+        column: String,
+        /// The cell.
+        found: String,
+        /// What it may be.
+        allowed: String,
+    },
+    /// A file that is no image, or a damaged one.
+    #[error("{}: {reason}", path.display())]
+    Image {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder says.
+        reason: String,
+    },
+    /// A face box outside its image.
+    #[error("{}: the face box {found:?} (x, y, w, h) has no pixel of the {width} x {height} image", path.display())]
+    Box {
+        /// The image.
+        path: PathBuf,
+        /// The box.
+        found: [f32; 4],
+        /// The image's width.
+        width: u32,
+        /// The image's height.
+        height: u32,
+    },
+    /// Too many damaged images.
+    #[error(
+        "database `{database}`: {broken} of {images} images are broken, more than 1 %; the first: {first}"
+    )]
+    TooManyBroken {
+        /// The database.
+        database: String,
+        /// The broken images.
+        broken: usize,
+        /// All of its images.
+        images: usize,
+        /// The first one's error.
+        first: String,
+    },
+    /// A relatedness table that cannot be used.
+    #[error("relatedness table `{name}`: {reason}")]
+    Relatedness {
+        /// The table's name or path.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Nothing to read batches from.
+    #[error("no database is given; add a [[data]] entry")]
+    NoDatabase,
+}

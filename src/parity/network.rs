@@ -1,0 +1,219 @@
+//! Ten Adam steps of a whole network.
+
+use super::compare::{Check, draw, norm, to_nhwc};
+use super::{ParityError, loss};
+use crate::gpu::Gpu;
+use crate::kernels::optim::{AdamConstants, Optimizer};
+use crate::kernels::padded;
+use crate::nn::{Backbone, Network, Weights};
+use crate::objective::Objective;
+use crate::tape::{Graph, Plan, Recording, Shape, Store, Target};
+use crate::train::step;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// Ten steps of one network in one precision.
+#[derive(Debug, Deserialize)]
+pub(super) struct Record {
+    pub(super) arch: String,
+    dtype: String,
+    batch: usize,
+    hw: usize,
+    lr: f64,
+    steps: Vec<BTreeMap<String, f64>>,
+    train_logits: Vec<f64>,
+    grad_norm: BTreeMap<String, f64>,
+}
+
+/// The float64 record of each network with its float32 one.
+pub(super) fn pairs(records: &[Record]) -> Vec<(&Record, &Record)> {
+    let of = |dtype: &'static str| {
+        records
+            .iter()
+            .filter(move |record| record.dtype.ends_with(dtype))
+    };
+    of("float64")
+        .filter_map(|double| {
+            Some((
+                double,
+                of("float32").find(|single| single.arch == double.arch)?,
+            ))
+        })
+        .collect()
+}
+
+struct Run {
+    losses: Vec<f64>,
+    logits: Vec<f32>,
+    grad_norm: BTreeMap<String, f64>,
+}
+
+pub(super) async fn run(
+    gpu: &Gpu,
+    seed: u64,
+    double: &Record,
+    single: &Record,
+    objective: &Objective,
+) -> Result<Vec<Check>, ParityError> {
+    let run = train(gpu, seed, double, objective).await?;
+    let name = &double.arch;
+    let mut checks = Vec::new();
+    let totals = |record: &Record| -> Vec<f64> {
+        record
+            .steps
+            .iter()
+            .map(|s| s.get("total").copied().unwrap_or(f64::NAN))
+            .collect()
+    };
+    let want = totals(double);
+    let first = (run.losses[0] - want[0]).abs();
+    checks.push(Check::new(
+        format!("{name} step 0 loss"),
+        first,
+        1e-5 * want[0].abs(),
+    ));
+    checks.push(logits(name, double, single, &run.logits));
+    let drift = double
+        .grad_norm
+        .iter()
+        .map(|(parameter, d64)| {
+            (single.grad_norm.get(parameter).unwrap_or(&f64::NAN) - d64).abs() / d64
+        })
+        .fold(0.0, f64::max);
+    for (parameter, d64) in &double.grad_norm {
+        let got = run.grad_norm.get(parameter).copied().unwrap_or(f64::NAN);
+        let tolerance = (4.0 * drift).max(1e-3) * d64;
+        checks.push(Check::new(
+            format!("{name} gradient of {parameter}"),
+            (got - d64).abs(),
+            tolerance,
+        ));
+    }
+    // Rounding errors grow from step to step; float32 itself drifts from float64 by 4e-2 in ResNet-50's ten steps.
+    let relative = if name == "resnet18" { 3e-3 } else { 1e-1 };
+    for (index, (got, want)) in run.losses.iter().zip(&want).enumerate() {
+        let what = format!("{name} loss of step {index}");
+        checks.push(Check::new(what, (got - want).abs(), relative * want.abs()));
+    }
+    Ok(checks)
+}
+
+fn logits(name: &str, double: &Record, single: &Record, got: &[f32]) -> Check {
+    let pairs = double.train_logits.iter().zip(&single.train_logits);
+    let drift = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    let width = padded(26);
+    let mut distance = if double.train_logits.len() == 26 * double.batch {
+        0.0_f64
+    } else {
+        f64::NAN
+    };
+    for (row, want) in double.train_logits.chunks_exact(26).enumerate() {
+        for (column, want) in want.iter().enumerate() {
+            let off = (f64::from(got[row * width + column]) - want).abs();
+            distance = if off.is_nan() {
+                f64::NAN
+            } else {
+                distance.max(off)
+            };
+        }
+    }
+    Check::new(
+        format!("{name} step 0 logits"),
+        distance,
+        (4.0 * drift).max(2e-5),
+    )
+}
+
+async fn train(
+    gpu: &Gpu,
+    seed: u64,
+    record: &Record,
+    objective: &Objective,
+) -> Result<Run, ParityError> {
+    let backbone: Backbone = record.arch.parse().map_err(|_| ParityError::Case {
+        case: record.arch.clone(),
+        what: "the architecture",
+    })?;
+    let (batch, side) = (record.batch, record.hw);
+    let network = Network {
+        backbone,
+        width: 1.0,
+        depth: 1.0,
+        outputs: objective.logits(),
+    };
+    let optimizer = Optimizer::Adam(AdamConstants::default());
+    let mut graph = Graph::new();
+    let image = graph.input("image", Shape::rows(&[batch, side, side, 3]));
+    let step = step::record(
+        &mut graph,
+        image,
+        &network,
+        objective.kernel(batch),
+        optimizer,
+    )?;
+    let weights = initial(&graph, seed);
+    let recording = Recording::new(graph, &[step.losses, step.logits], &Target::of(gpu))?;
+    let store = Store::new(gpu, &recording, true).await?;
+    let plan = Plan::new(gpu, recording, &store).await?;
+    gpu.queue.write_buffer(
+        &store.parameters,
+        0,
+        bytemuck::cast_slice(&weights.parameters),
+    );
+    gpu.queue
+        .write_buffer(&store.states, 0, bytemuck::cast_slice(&weights.states));
+    let pixels = draw(seed, "image", batch * 3 * side * side, 1.0);
+    plan.write(
+        image,
+        bytemuck::cast_slice(&to_nhwc(&pixels, [batch, 3, side, side])),
+    )?;
+    let labels = objective.pack(&loss::labels(seed, batch), batch)?;
+    plan.write(step.labels, bytemuck::cast_slice(&labels))?;
+    plan.write(step.tables, bytemuck::cast_slice(objective.tables()))?;
+    let mut run = Run {
+        losses: Vec::new(),
+        logits: Vec::new(),
+        grad_norm: BTreeMap::new(),
+    };
+    for index in 0..record.steps.len() as u64 {
+        plan.write(
+            step.schedule,
+            bytemuck::cast_slice(&optimizer.schedule(record.lr, index, 0)),
+        )?;
+        plan.submit();
+        run.losses.push(f64::from(plan.read(step.losses).await?[6]));
+        if index == 0 {
+            run.logits = plan.read(step.logits).await?;
+            if let Some(gradients) = &store.gradients {
+                let bytes = gpu
+                    .read(gradients, 0, 4 * weights.parameters.len() as u64)
+                    .await?;
+                let flat: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
+                run.grad_norm = weights
+                    .take(&flat)
+                    .map(|(name, g)| (name.to_owned(), norm(&g)))
+                    .collect();
+            }
+        }
+    }
+    Ok(run)
+}
+
+/// The reference's initial weights: uniform, scales around 1.
+#[allow(clippy::cast_possible_truncation)] // rounded once
+fn initial(graph: &Graph, seed: u64) -> Weights {
+    let mut weights = Weights::initialised(graph, seed);
+    weights.fill(|name, shape| {
+        let len = shape.iter().product();
+        match *shape {
+            [_, c, r, s] => draw(seed, name, len, (6.0 / (c * r * s) as f64).sqrt()),
+            [_, c] => draw(seed, name, len, (3.0 / c as f64).sqrt()),
+            _ if name.ends_with("weight") => draw(seed, name, len, 1.0)
+                .iter()
+                .map(|u| (1.0 + 0.1 * f64::from(*u)) as f32)
+                .collect(),
+            _ => draw(seed, name, len, 0.1),
+        }
+    });
+    weights
+}

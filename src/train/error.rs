@@ -1,0 +1,62 @@
+//! What stops a run.
+
+use crate::nn::WeightsError;
+use crate::objective::ObjectiveError;
+use crate::tape::TapeError;
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// An error of training or evaluation.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// The tape or the device.
+    #[error(transparent)]
+    Tape(#[from] TapeError),
+    /// The device.
+    #[error(transparent)]
+    Gpu(#[from] crate::gpu::GpuError),
+    /// The objective's options.
+    #[error(transparent)]
+    Objective(#[from] ObjectiveError),
+    /// A file that cannot be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A file that cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A weight file that does not fit.
+    #[error("{}: {source}", path.display())]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// What does not fit.
+        source: WeightsError,
+    },
+    /// A weight file that is no checkpoint.
+    #[error("{} is no checkpoint: it does not say at which step it was written", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The loss left the numbers.
+    #[error(
+        "the loss is {loss} at step {step}: lower the learning rate; the last checkpoint is from before it"
+    )]
+    Diverged {
+        /// The step.
+        step: u64,
+        /// The loss.
+        loss: f32,
+    },
+}

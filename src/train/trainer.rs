@@ -1,0 +1,262 @@
+//! A network in training on a device: uploads a batch, replays the step, reads losses a few steps late.
+
+use super::step::TrainingStep;
+use super::{Checkpoint, TrainError};
+use crate::gpu::{Gpu, ReadRing};
+use crate::infer::Images;
+use crate::kernels::loss::{LOSSES, Objective};
+use crate::nn::{Network, Weights};
+use crate::optim::{Optimizer, Schedule};
+use crate::tape::{Plan, Store, Target};
+use std::collections::VecDeque;
+
+/// What a trainer trains, and how.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The network.
+    pub network: Network,
+    /// The shapes of a batch.
+    pub images: Images,
+    /// The objective, for batches of that size.
+    pub objective: Objective,
+    /// The objective's packed tables.
+    pub tables: Vec<f32>,
+    /// The optimiser.
+    pub optimizer: Optimizer,
+    /// The learning rate.
+    pub schedule: Schedule,
+    /// Seeds dropout.
+    pub seed: u32,
+}
+
+/// One batch as it is uploaded.
+#[derive(Clone, Copy, Debug)]
+pub struct Upload<'a> {
+    /// u8 RGB images, padded to whole words.
+    pub pixels: &'a [u8],
+    /// Eight floats an image.
+    pub matrices: &'a [f32],
+    /// [`LABEL_WORDS`](crate::kernels::loss::LABEL_WORDS) words an image.
+    pub labels: &'a [u32],
+}
+
+/// The losses of one step, as the objective's kernels give them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepLosses {
+    /// The step, counted from 0.
+    pub step: u64,
+    /// The values in the order of [`LOSSES`].
+    pub values: [f32; LOSSES],
+}
+
+impl StepLosses {
+    /// The weighted sum that is minimised.
+    pub fn total(&self) -> f32 {
+        self.values[6]
+    }
+}
+
+/// How many steps a loss may lag behind.
+const LAG: usize = 3;
+
+/// A network in training.
+#[derive(Debug)]
+pub struct Trainer {
+    gpu: Gpu,
+    setup: Setup,
+    step: TrainingStep,
+    plan: Plan,
+    store: Store,
+    template: Weights,
+    done: u64,
+    ring: ReadRing,
+    pending: VecDeque<u64>,
+}
+
+impl Trainer {
+    /// Compiles the step and uploads the weights.
+    ///
+    /// # Errors
+    /// [`TrainError::Tape`] where the network does not fit the images or the device.
+    pub async fn new(gpu: &Gpu, setup: Setup, weights: &Weights) -> Result<Self, TrainError> {
+        let step = TrainingStep::new(
+            &setup.network,
+            setup.images,
+            setup.objective,
+            setup.optimizer,
+            &Target::of(gpu),
+        )?;
+        let store = Store::new(gpu, &step.recording, true).await?;
+        let plan = Plan::new(gpu, step.recording.clone(), &store).await?;
+        plan.write(step.recorded.tables, bytemuck::cast_slice(&setup.tables))?;
+        let trainer = Self {
+            gpu: gpu.clone(),
+            ring: ReadRing::new(gpu, 4 * LOSSES as u64, LAG).await?,
+            template: weights.clone(),
+            setup,
+            step,
+            plan,
+            store,
+            done: 0,
+            pending: VecDeque::new(),
+        };
+        trainer.upload(weights, None);
+        Ok(trainer)
+    }
+
+    /// Goes on from a checkpoint.
+    pub fn restore(&mut self, checkpoint: &Checkpoint) {
+        self.upload(&checkpoint.weights, Some(&checkpoint.moments));
+        self.done = checkpoint.step;
+    }
+
+    fn upload(&self, weights: &Weights, moments: Option<&[Vec<f32>; 2]>) {
+        let write = |buffer: &wgpu::Buffer, data: &[f32]| {
+            self.gpu
+                .queue
+                .write_buffer(buffer, 0, bytemuck::cast_slice(data));
+        };
+        write(&self.store.parameters, &weights.parameters);
+        write(&self.store.states, &weights.states);
+        if let (Some(buffers), Some(moments)) = (&self.store.moments, moments) {
+            write(&buffers[0], &moments[0]);
+            write(&buffers[1], &moments[1]);
+        }
+    }
+
+    /// Steps done so far.
+    pub fn done(&self) -> u64 {
+        self.done
+    }
+
+    /// The buffers that hold the weights, to be shared by an inference plan.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The compiled plan, for profiles and accounts.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The learning rate of the next step.
+    pub fn learning_rate(&self) -> f64 {
+        self.setup.schedule.at(self.done)
+    }
+
+    /// Submits a step on a batch. Returns the losses of an earlier step once more than a few are in flight, which is what
+    /// keeps the host from running ahead of the device.
+    ///
+    /// # Errors
+    /// [`TrainError::Diverged`] where a loss is not finite; [`TrainError::Gpu`], [`TrainError::Tape`].
+    pub async fn step(&mut self, batch: Upload<'_>) -> Result<Option<StepLosses>, TrainError> {
+        let late = if self.ring.is_full() {
+            self.oldest().await?
+        } else {
+            None
+        };
+        self.plan.write(self.step.pixels, batch.pixels)?;
+        self.plan
+            .write(self.step.matrices, bytemuck::cast_slice(batch.matrices))?;
+        self.plan.write(
+            self.step.recorded.labels,
+            bytemuck::cast_slice(batch.labels),
+        )?;
+        let rate = self.learning_rate();
+        let values = self
+            .setup
+            .optimizer
+            .schedule(rate, self.done, self.setup.seed);
+        self.plan
+            .write(self.step.recorded.schedule, bytemuck::cast_slice(&values))?;
+        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        self.plan.encode(&mut encoder);
+        if let Some(losses) = self.plan.range(self.step.recorded.losses) {
+            self.ring.submit(&self.gpu, encoder, &losses);
+            self.pending.push_back(self.done);
+        }
+        self.done += 1;
+        Ok(late)
+    }
+
+    /// The losses of the oldest step in flight; `None` when all have been returned.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub async fn oldest(&mut self) -> Result<Option<StepLosses>, TrainError> {
+        let Some(bytes) = self.ring.oldest(&self.gpu).await? else {
+            return Ok(None);
+        };
+        let step = self.pending.pop_front().unwrap_or_default();
+        let mut values = [0.0; LOSSES];
+        bytemuck::cast_slice_mut(&mut values).copy_from_slice(&bytes);
+        let losses = StepLosses { step, values };
+        if losses.total().is_finite() {
+            Ok(Some(losses))
+        } else {
+            Err(TrainError::Diverged {
+                step,
+                loss: losses.total(),
+            })
+        }
+    }
+
+    /// The logits of the last step: padded rows.
+    ///
+    /// # Errors
+    /// [`TrainError::Tape`].
+    pub async fn logits(&self) -> Result<Vec<f32>, TrainError> {
+        Ok(self.plan.read(self.step.recorded.logits).await?)
+    }
+
+    /// The gradients of the last step, flat like the parameters.
+    ///
+    /// # Errors
+    /// [`TrainError::Gpu`].
+    pub async fn gradients(&self) -> Result<Vec<f32>, TrainError> {
+        match &self.store.gradients {
+            Some(buffer) => Ok(self.floats(buffer, self.template.parameters.len()).await?),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The weights after all submitted steps.
+    ///
+    /// # Errors
+    /// [`TrainError::Gpu`].
+    pub async fn weights(&self) -> Result<Weights, TrainError> {
+        let mut weights = self.template.clone();
+        weights.parameters = self
+            .floats(&self.store.parameters, weights.parameters.len())
+            .await?;
+        if !weights.states.is_empty() {
+            weights.states = self
+                .floats(&self.store.states, weights.states.len())
+                .await?;
+        }
+        Ok(weights)
+    }
+
+    /// Everything that the next step depends on.
+    ///
+    /// # Errors
+    /// [`TrainError::Gpu`].
+    pub async fn checkpoint(&self, best: Option<f64>) -> Result<Checkpoint, TrainError> {
+        let len = self.template.parameters.len();
+        let moments = match &self.store.moments {
+            Some([m, v]) => [self.floats(m, len).await?, self.floats(v, len).await?],
+            None => [vec![0.0; len], vec![0.0; len]],
+        };
+        Ok(Checkpoint {
+            weights: self.weights().await?,
+            moments,
+            step: self.done,
+            best,
+        })
+    }
+
+    async fn floats(&self, buffer: &wgpu::Buffer, len: usize) -> Result<Vec<f32>, TrainError> {
+        let bytes = self.gpu.read(buffer, 0, 4 * len as u64).await?;
+        Ok(bytemuck::pod_collect_to_vec(&bytes))
+    }
+}
