@@ -165,9 +165,10 @@ fn positions_far_beyond_the_border_or_not_a_number_stay_within_the_image() {
     let far = run(&shape, &bytes, &[1.0, 0.0, 1e30, 0.0, 1.0, 1e30]);
     let corner = run(&shape, &bytes, &[1.0, 0.0, 3.0, 0.0, 1.0, 3.0]);
     assert_eq!(far, corner);
-    // The harness's guard bands see stray reads as NaN in the output; here only the writes matter.
+    // Whatever pixel a position takes that is not a number, it is one of the image: guard bands hold 255, the image at most 26.
     let broken = run(&shape, &bytes, &[f64::NAN; 6]);
-    assert_eq!(broken.len(), 12);
+    let within = |y: &f32| y.is_nan() || *y < -0.79;
+    assert!(broken.iter().all(within), "{broken:?}");
 }
 
 #[test]
