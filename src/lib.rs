@@ -10,6 +10,7 @@ pub mod nn;
 pub mod objective;
 pub mod optim;
 pub mod parity;
+pub mod picture;
 pub mod random;
 pub mod tape;
 pub mod train;

@@ -1,6 +1,7 @@
 //! Training from the host's side: the loop, checkpoints, and what a run writes about itself.
 
 mod checkpoint;
+pub mod curves;
 mod error;
 mod event;
 pub mod log;
