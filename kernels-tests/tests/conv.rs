@@ -1,7 +1,7 @@
 //! Convolution kernels against their references.
 
 use kernels_tests::conv::{self as reference, Conv2dShape};
-use kernels_tests::harness::{compare, execute, pad, unpad};
+use kernels_tests::harness::{compare, execute, gpu, pad, unpad};
 use kernels_tests::random::Draw;
 use kinesic::kernels::{KernelError, conv, padded};
 
@@ -32,7 +32,7 @@ fn kernel_shape(shape: &Conv2dShape) -> conv::Conv2dShape {
     }
 }
 
-/// Backbone layers, the edges of a tile (8 vectors of channels, 4 pixels), and drawn awkward ones.
+/// Backbone layers, the edges of tiles (8 vectors of channels, 4 pixels), and drawn awkward ones.
 fn shapes() -> Vec<Conv2dShape> {
     let same = |n, side, c, k, r, stride: usize| Conv2dShape {
         n,
@@ -53,6 +53,14 @@ fn shapes() -> Vec<Conv2dShape> {
         same(3, 5, 36, 33, 1, 1),
         same(1, 9, 29, 28, 1, 2),
     ];
+    // The edges of a tile of 64 pixels and 16 channels.
+    for (w, c, k) in [(63, 15, 16), (64, 16, 17), (65, 17, 15)] {
+        shapes.push(Conv2dShape {
+            h: 1,
+            w,
+            ..same(1, 1, c, k, 1, 1)
+        });
+    }
     let mut draw = Draw::new("conv shapes", SEED);
     for _ in 0..10 {
         let (r, s) = (draw.pick(&[1, 2, 3, 5]), draw.pick(&[1, 2, 3, 7]));
@@ -69,6 +77,15 @@ fn shapes() -> Vec<Conv2dShape> {
         });
     }
     shapes
+}
+
+/// Base kernels, and those for software adapters where the adapter runs them.
+fn software() -> Vec<bool> {
+    if gpu().has_software_kernels() {
+        return vec![false, true];
+    }
+    eprintln!("skipped: the kernels for software adapters, for want of 8-lane subgroups on a CPU");
+    vec![false]
 }
 
 /// OIHW to the kernels' [R,S,C,K].
@@ -101,6 +118,14 @@ fn unweight(shape: &Conv2dShape, stored: &[f32]) -> Vec<f32> {
 mod conv2d_forward {
     use super::*;
 
+    fn forward(shape: conv::Conv2dShape) -> conv::Conv2dForward {
+        conv::Conv2dForward {
+            shape,
+            bias: false,
+            software: false,
+        }
+    }
+
     #[test]
     fn matches_reference_on_drawn_shapes() {
         for (index, shape) in shapes().iter().enumerate() {
@@ -108,22 +133,21 @@ mod conv2d_forward {
             let x = draw.tensor(shape.input_len(), 1.0);
             let w = draw.tensor(shape.weight_len(), 1.0);
             let b = (index % 2 == 0).then(|| draw.tensor(shape.k, 1.0));
-            let call = conv::Conv2dForward {
-                shape: kernel_shape(shape),
-                bias: b.is_some(),
-            }
-            .call()
-            .unwrap();
-            let bias = b.as_ref().map_or(Vec::new(), |b| pad(b, shape.k));
-            let y = execute(&call, &[&pad(&x, shape.c), &weight(shape, &w), &bias]);
             let want = reference::conv2d(shape, &x, &w, b.as_deref());
-            let what = format!("seed {SEED}, {shape:?}");
-            compare(
-                &what,
-                &unpad(&what, &y[0], shape.k),
-                &want,
-                shape.r * shape.s * shape.c,
-            );
+            let bias = b.as_ref().map_or(Vec::new(), |b| pad(b, shape.k));
+            for software in software() {
+                let call = conv::Conv2dForward {
+                    shape: kernel_shape(shape),
+                    bias: b.is_some(),
+                    software,
+                }
+                .call()
+                .unwrap();
+                let y = execute(&call, &[&pad(&x, shape.c), &weight(shape, &w), &bias]);
+                let what = format!("seed {SEED}, software {software}, {shape:?}");
+                let depth = shape.r * shape.s * shape.c;
+                compare(&what, &unpad(&what, &y[0], shape.k), &want, depth);
+            }
         }
     }
 
@@ -134,9 +158,7 @@ mod conv2d_forward {
             s: 3,
             ..conv::Conv2dShape::linear(1, 1, 1)
         };
-        let error = conv::Conv2dForward { shape, bias: false }
-            .call()
-            .unwrap_err();
+        let error = forward(shape).call().unwrap_err();
         assert!(
             matches!(error, KernelError::Argument { name: "r", .. }),
             "{error}"
@@ -155,19 +177,14 @@ mod conv2d_forward {
                 ..linear
             },
         ] {
-            assert!(
-                conv::Conv2dForward { shape, bias: false }.call().is_err(),
-                "{shape:?}"
-            );
+            assert!(forward(shape).call().is_err(), "{shape:?}");
         }
     }
 
     #[test]
     fn rejects_more_elements_than_32_bits_count() {
         let shape = conv::Conv2dShape::linear(1 << 20, 1 << 14, 4);
-        let error = conv::Conv2dForward { shape, bias: false }
-            .call()
-            .unwrap_err();
+        let error = forward(shape).call().unwrap_err();
         assert!(matches!(error, KernelError::TooLarge { .. }), "{error}");
     }
 }
@@ -181,20 +198,19 @@ mod conv2d_grad_input {
             let mut draw = Draw::new(&format!("grad input {index}"), SEED);
             let grad_y = draw.tensor(shape.output_len(), 1.0);
             let w = draw.tensor(shape.weight_len(), 1.0);
-            let call = conv::Conv2dGradInput {
-                shape: kernel_shape(shape),
-            }
-            .call()
-            .unwrap();
-            let grad_x = execute(&call, &[&pad(&grad_y, shape.k), &weight(shape, &w)]);
             let want = reference::conv2d_grad_input(shape, &grad_y, &w);
-            let what = format!("seed {SEED}, {shape:?}");
-            compare(
-                &what,
-                &unpad(&what, &grad_x[0], shape.c),
-                &want,
-                shape.r * shape.s * shape.k,
-            );
+            for software in software() {
+                let call = conv::Conv2dGradInput {
+                    shape: kernel_shape(shape),
+                    software,
+                }
+                .call()
+                .unwrap();
+                let grad_x = execute(&call, &[&pad(&grad_y, shape.k), &weight(shape, &w)]);
+                let what = format!("seed {SEED}, software {software}, {shape:?}");
+                let depth = shape.r * shape.s * shape.k;
+                compare(&what, &unpad(&what, &grad_x[0], shape.c), &want, depth);
+            }
         }
     }
 }
@@ -202,9 +218,10 @@ mod conv2d_grad_input {
 mod conv2d_grad_weight {
     use super::*;
 
-    fn run(shape: &Conv2dShape, x: &[f64], grad_y: &[f64]) -> Vec<f32> {
+    fn run(shape: &Conv2dShape, software: bool, x: &[f64], grad_y: &[f64]) -> Vec<f32> {
         let kernel = conv::Conv2dGradWeight {
             shape: kernel_shape(shape),
+            software,
         };
         let [first, second] = kernel.calls().unwrap();
         let partial = execute(&first, &[&pad(x, shape.c), &pad(grad_y, shape.k)]);
@@ -218,15 +235,13 @@ mod conv2d_grad_weight {
             let mut draw = Draw::new(&format!("grad weight {index}"), SEED);
             let x = draw.tensor(shape.input_len(), 1.0);
             let grad_y = draw.tensor(shape.output_len(), 1.0);
-            let got = run(shape, &x, &grad_y);
             let want = reference::conv2d_grad_weight(shape, &x, &grad_y);
-            let depth = shape.n * shape.out_h() * shape.out_w();
-            compare(
-                &format!("seed {SEED}, {shape:?}"),
-                &unweight(shape, &got),
-                &want,
-                depth,
-            );
+            for software in software() {
+                let got = unweight(shape, &run(shape, software, &x, &grad_y));
+                let what = format!("seed {SEED}, software {software}, {shape:?}");
+                let depth = shape.n * shape.out_h() * shape.out_w();
+                compare(&what, &got, &want, depth);
+            }
         }
     }
 
@@ -236,13 +251,15 @@ mod conv2d_grad_weight {
         let mut draw = Draw::new("repeat", SEED);
         let x = draw.tensor(shape.input_len(), 1.0);
         let grad_y = draw.tensor(shape.output_len(), 1.0);
-        let bits = || {
-            run(&shape, &x, &grad_y)
-                .iter()
-                .map(|v| v.to_bits())
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(bits(), bits());
+        for software in software() {
+            let bits = || {
+                run(&shape, software, &x, &grad_y)
+                    .iter()
+                    .map(|v| v.to_bits())
+                    .collect::<Vec<_>>()
+            };
+            assert_eq!(bits(), bits());
+        }
     }
 }
 

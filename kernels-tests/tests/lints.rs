@@ -1,7 +1,7 @@
 //! Lints over every shader: what a reader and a driver may rely on.
 
 use kinesic::kernels::{Kernel, all};
-use naga::valid::{Capabilities, ValidationFlags, Validator};
+use naga::valid::{Capabilities, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -10,19 +10,57 @@ fn parse(kernel: &Kernel) -> naga::Module {
         .unwrap_or_else(|error| panic!("{}", error.emit_to_string(kernel.shader.source)))
 }
 
+/// What the line `Needs:` of a shader's header allows it beyond WebGPU's core.
+fn named_capabilities(kernel: &Kernel) -> Capabilities {
+    let needs = kernel.shader.source.lines();
+    let needs: String = needs
+        .filter(|line| line.starts_with("// Needs: "))
+        .collect();
+    [
+        ("subgroup", Capabilities::SUBGROUP),
+        ("int64", Capabilities::SHADER_INT64),
+    ]
+    .into_iter()
+    .filter(|(name, _)| needs.contains(name))
+    .map(|(_, capability)| capability)
+    .collect()
+}
+
 #[test]
-fn base_shaders_validate_without_any_capability() {
+fn shaders_validate_with_the_capabilities_that_they_name() {
     for kernel in all() {
         let module = parse(&kernel);
-        Validator::new(ValidationFlags::all(), Capabilities::empty())
-            .validate(&module)
-            .unwrap_or_else(|error| {
-                panic!(
-                    "{}: {}",
-                    kernel.shader.name,
-                    error.emit_to_string(kernel.shader.source)
-                )
-            });
+        let capabilities = named_capabilities(&kernel);
+        let mut validator = Validator::new(ValidationFlags::all(), capabilities);
+        if capabilities.contains(Capabilities::SUBGROUP) {
+            validator
+                .subgroup_stages(ShaderStages::COMPUTE)
+                .subgroup_operations(SubgroupOperationSet::all());
+        }
+        validator.validate(&module).unwrap_or_else(|error| {
+            panic!(
+                "{}: {}",
+                kernel.shader.name,
+                error.emit_to_string(kernel.shader.source)
+            )
+        });
+    }
+}
+
+#[test]
+fn shaders_that_need_a_capability_have_a_base_without() {
+    let base: Vec<_> = all()
+        .into_iter()
+        .filter(|kernel| named_capabilities(kernel).is_empty())
+        .map(|kernel| kernel.shader.name)
+        .collect();
+    for kernel in all() {
+        let name = kernel.shader.name;
+        let stem = name.rsplit_once('_').map_or(name, |(stem, _)| stem);
+        assert!(
+            base.contains(&name) || base.contains(&stem),
+            "{name}: no kernel `{stem}` that runs everywhere"
+        );
     }
 }
 

@@ -46,6 +46,7 @@ enum Trouble {
 const WANTED: wgpu::Features = wgpu::Features::TIMESTAMP_QUERY
     .union(wgpu::Features::SHADER_F16)
     .union(wgpu::Features::SUBGROUP)
+    .union(wgpu::Features::SHADER_INT64)
     .union(wgpu::Features::PIPELINE_CACHE);
 
 impl Gpu {
@@ -103,6 +104,16 @@ impl Gpu {
     /// Whether the adapter is software on the CPU: what cheap vector lanes and barriers are worth differs there.
     pub fn is_software(&self) -> bool {
         self.info().device_type == wgpu::DeviceType::Cpu
+    }
+
+    /// Whether the device can and should run the kernels made for software adapters, which trade loads for arithmetic: the
+    /// adapter is the CPU, its subgroups have 8 lanes each, and shaders may broadcast among them and use 64-bit integers.
+    pub fn has_software_kernels(&self) -> bool {
+        let info = self.info();
+        let needed = wgpu::Features::SUBGROUP | wgpu::Features::SHADER_INT64;
+        self.is_software()
+            && (info.subgroup_min_size, info.subgroup_max_size) == (8, 8)
+            && self.device.features().contains(needed)
     }
 
     /// The device's limits.

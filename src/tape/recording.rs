@@ -9,7 +9,7 @@ use std::collections::HashSet;
 /// What a recording is compiled for. A dry recording needs no device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// Whether the adapter is software on the CPU.
+    /// Whether to use the kernels for software adapters; see [`Gpu::has_software_kernels`](crate::gpu::Gpu::has_software_kernels).
     pub software: bool,
     /// The largest range a storage binding may have, in bytes.
     pub max_binding: u64,
@@ -34,7 +34,7 @@ impl Target {
     pub fn of(gpu: &crate::gpu::Gpu) -> Self {
         let limits = gpu.limits();
         Self {
-            software: gpu.is_software(),
+            software: gpu.has_software_kernels(),
             max_binding: limits.max_storage_buffer_binding_size,
             max_buffer: limits.max_buffer_size,
             fuse: true,

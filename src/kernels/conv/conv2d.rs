@@ -1,7 +1,8 @@
 //! The convolution and its gradients with respect to input and filters.
 
-use super::{Conv2dShape, SumGroups};
+use super::{Conv2dShape, SumGroups, broadcast};
 use crate::gpu::{Shader, Variant};
+use crate::kernels::check::{all_flags, elements, flags};
 use crate::kernels::{Access, Call, Kernel, KernelError, Params, narrow, padded, params, shader};
 
 const FORWARD: Shader = shader!("conv", "conv2d_forward");
@@ -72,48 +73,58 @@ params!(GradWeightParams {
 });
 
 /// The sizes as the shaders take them, each checked to fit.
-struct Sizes {
+pub(super) struct Sizes {
+    pub(super) shape: Conv2dShape,
     output: [usize; 2],
     x_len: usize,
     y_len: usize,
     weight_len: usize,
-    words: [u32; 13],
+    /// The first members of every `Params`, n to pad_w.
+    pub(super) words: [u32; 13],
 }
 
-fn sizes(shape: &Conv2dShape, kernel: &'static str) -> Result<Sizes, KernelError> {
-    let [ho, wo] = shape.checked_output(kernel)?;
-    let (c, k) = (padded(shape.c), padded(shape.k));
-    let values = [
-        shape.n,
-        shape.h,
-        shape.w,
-        c / 4,
-        ho,
-        wo,
-        k / 4,
-        shape.r,
-        shape.s,
-        shape.stride[0],
-        shape.stride[1],
-        shape.padding[0],
-        shape.padding[1],
-    ];
-    let mut words = [0; 13];
-    for (word, value) in words.iter_mut().zip(values) {
-        *word = narrow(kernel, value)?;
+impl Sizes {
+    fn new(shape: &Conv2dShape, kernel: &'static str) -> Result<Self, KernelError> {
+        let [ho, wo] = shape.checked_output(kernel)?;
+        let [c, k] = [shape.c, shape.k].map(padded);
+        let first = [shape.n, shape.h, shape.w, c / 4, ho, wo, k / 4];
+        let window = [shape.r, shape.s];
+        let mut words = [0; 13];
+        let values = first.iter().chain(&window);
+        let values = values.chain(&shape.stride).chain(&shape.padding);
+        for (word, &value) in words.iter_mut().zip(values) {
+            *word = narrow(kernel, value)?;
+        }
+        // Indices of elements are computed in 32 bits.
+        Ok(Self {
+            shape: *shape,
+            output: [ho, wo],
+            x_len: elements(kernel, &[shape.n, shape.h, shape.w, c])?,
+            y_len: elements(kernel, &[shape.n, ho, wo, k])?,
+            weight_len: elements(kernel, &[shape.r, shape.s, c, k])?,
+            words,
+        })
     }
-    let sizes = Sizes {
-        output: [ho, wo],
-        x_len: shape.n * shape.h * shape.w * c,
-        y_len: shape.n * ho * wo * k,
-        weight_len: shape.r * shape.s * c * k,
-        words,
-    };
-    // Indices of elements are computed in 32 bits.
-    for len in [sizes.x_len, sizes.y_len, sizes.weight_len] {
-        narrow(kernel, len)?;
+
+    /// Output pixels of all images.
+    pub(super) fn pixels(&self) -> usize {
+        self.shape.n * self.output[0] * self.output[1]
     }
-    Ok(sizes)
+
+    /// `vec4`s of input channels.
+    pub(super) fn c4(&self) -> usize {
+        padded(self.shape.c) / 4
+    }
+
+    /// `vec4`s of output channels.
+    pub(super) fn k4(&self) -> usize {
+        padded(self.shape.k) / 4
+    }
+}
+
+/// The `Params` that begin with `words` and go on with `more`.
+pub(super) fn with<P: Params>(words: &[u32], more: &[u32]) -> P {
+    bytemuck::pod_read_unaligned(bytemuck::cast_slice(&[words, more].concat()))
 }
 
 /// `y = x * weight (+ bias)`. Binds `x`, `weight`, `y`, `bias`; without a bias, bind `weight` in its place.
@@ -123,6 +134,8 @@ pub struct Conv2dForward {
     pub shape: Conv2dShape,
     /// Whether a bias is added.
     pub bias: bool,
+    /// Whether the device runs the kernels for [software](crate::gpu::Gpu::has_software_kernels) adapters.
+    pub software: bool,
 }
 
 impl Conv2dForward {
@@ -131,51 +144,31 @@ impl Conv2dForward {
     /// # Errors
     /// [`KernelError::Argument`] where the window does not fit; [`KernelError::TooLarge`].
     pub fn call(&self) -> Result<Call, KernelError> {
-        let name = FORWARD.name;
-        let sizes = sizes(&self.shape, name)?;
-        let [
-            n,
-            h,
-            w,
-            c4,
-            ho,
-            wo,
-            k4,
-            r,
-            s,
-            stride_h,
-            stride_w,
-            pad_h,
-            pad_w,
-        ] = sizes.words;
-        let pixels = self.shape.n * sizes.output[0] * sizes.output[1];
-        let column_groups = (k4 as usize).div_ceil(COLUMNS);
-        let params = ForwardParams {
-            n,
-            h,
-            w,
-            c4,
-            ho,
-            wo,
-            k4,
-            r,
-            s,
-            stride_h,
-            stride_w,
-            pad_h,
-            pad_w,
-            pixels: narrow(name, pixels)?,
-            column_groups: narrow(name, column_groups)?,
+        let sizes = Sizes::new(&self.shape, FORWARD.name)?;
+        let software = self.software.then(|| broadcast::forward(&sizes, self.bias));
+        let call = match software.transpose()?.flatten() {
+            Some(call) => call,
+            None => self.base(&sizes)?,
         };
-        let groups = (pixels.div_ceil(PIXELS) * column_groups) as u64;
-        let variant = Variant::new().set("BIAS", self.bias);
         let bias = if self.bias { padded(self.shape.k) } else { 0 };
-        Ok(Call::new(FORWARD, variant, &params, groups)?
+        Ok(call
             .bind("x", Access::Read, sizes.x_len)
             .bind("weight", Access::Read, sizes.weight_len)
             .bind("y", Access::Write, sizes.y_len)
             .bind("bias", Access::Read, bias)
             .flops(self.shape.flops()))
+    }
+
+    fn base(&self, sizes: &Sizes) -> Result<Call, KernelError> {
+        let pixels = sizes.pixels();
+        let column_groups = sizes.k4().div_ceil(COLUMNS);
+        let more = [
+            narrow(FORWARD.name, pixels)?,
+            narrow(FORWARD.name, column_groups)?,
+        ];
+        let params: ForwardParams = with(&sizes.words, &more);
+        let groups = (pixels.div_ceil(PIXELS) * column_groups) as u64;
+        Call::new(FORWARD, flags(&[("BIAS", self.bias)]), &params, groups)
     }
 }
 
@@ -184,6 +177,8 @@ impl Conv2dForward {
 pub struct Conv2dGradInput {
     /// The shape of the forward pass.
     pub shape: Conv2dShape,
+    /// Whether the device runs the kernels for [software](crate::gpu::Gpu::has_software_kernels) adapters.
+    pub software: bool,
 }
 
 impl Conv2dGradInput {
@@ -192,53 +187,31 @@ impl Conv2dGradInput {
     /// # Errors
     /// As [`Conv2dForward::call`].
     pub fn call(&self) -> Result<Call, KernelError> {
-        let name = GRAD_INPUT.name;
-        let sizes = sizes(&self.shape, name)?;
-        let [
-            n,
-            h,
-            w,
-            c4,
-            ho,
-            wo,
-            k4,
-            r,
-            s,
-            stride_h,
-            stride_w,
-            pad_h,
-            pad_w,
-        ] = sizes.words;
-        let column_groups = (c4 as usize).div_ceil(COLUMNS);
+        let sizes = Sizes::new(&self.shape, GRAD_INPUT.name)?;
+        let software = self.software.then(|| broadcast::grad_input(&sizes));
+        let call = match software.transpose()?.flatten() {
+            Some(call) => call,
+            None => self.base(&sizes)?,
+        };
+        Ok(call
+            .bind("grad_y", Access::Read, sizes.y_len)
+            .bind("weight", Access::Read, sizes.weight_len)
+            .bind("grad_x", Access::Write, sizes.x_len)
+            .flops(self.shape.flops()))
+    }
+
+    fn base(&self, sizes: &Sizes) -> Result<Call, KernelError> {
+        let column_groups = sizes.c4().div_ceil(COLUMNS);
         // A tile is four pixels a stride apart; each phase of the stride has its own.
         let step = self.shape.stride[1];
         let tiles = self.shape.w.div_ceil(step).div_ceil(PIXELS) * step;
         let groups = self.shape.n * self.shape.h * tiles * column_groups;
-        let params = GradInputParams {
-            n,
-            h,
-            w,
-            c4,
-            ho,
-            wo,
-            k4,
-            r,
-            s,
-            stride_h,
-            stride_w,
-            pad_h,
-            pad_w,
-            column_groups: narrow(name, column_groups)?,
-            tiles: narrow(name, tiles)?,
-            groups: narrow(name, groups)?,
-        };
-        Ok(
-            Call::new(GRAD_INPUT, Variant::new(), &params, groups as u64)?
-                .bind("grad_y", Access::Read, sizes.y_len)
-                .bind("weight", Access::Read, sizes.weight_len)
-                .bind("grad_x", Access::Write, sizes.x_len)
-                .flops(self.shape.flops()),
-        )
+        let mut more = [0; 3];
+        for (word, value) in more.iter_mut().zip([column_groups, tiles, groups]) {
+            *word = narrow(GRAD_INPUT.name, value)?;
+        }
+        let params: GradInputParams = with(&sizes.words, &more);
+        Call::new(GRAD_INPUT, Variant::new(), &params, groups as u64)
     }
 }
 
@@ -247,6 +220,8 @@ impl Conv2dGradInput {
 pub struct Conv2dGradWeight {
     /// The shape of the forward pass.
     pub shape: Conv2dShape,
+    /// Whether the device runs the kernels for [software](crate::gpu::Gpu::has_software_kernels) adapters.
+    pub software: bool,
 }
 
 impl Conv2dGradWeight {
@@ -256,54 +231,35 @@ impl Conv2dGradWeight {
     /// As [`Conv2dForward::call`].
     pub fn calls(&self) -> Result<[Call; 2], KernelError> {
         let name = GRAD_WEIGHT.name;
-        let sizes = sizes(&self.shape, name)?;
-        let [
-            n,
-            h,
-            w,
-            c4,
-            ho,
-            wo,
-            k4,
-            r,
-            s,
-            stride_h,
-            stride_w,
-            pad_h,
-            pad_w,
-        ] = sizes.words;
-        let column_groups = (k4 as usize).div_ceil(COLUMNS);
+        let sizes = Sizes::new(&self.shape, name)?;
         let (parts, rows) = self.parts(sizes.output[0]);
-        let groups = parts * self.filters();
-        let params = GradWeightParams {
-            n,
-            h,
-            w,
-            c4,
-            ho,
-            wo,
-            k4,
-            r,
-            s,
-            stride_h,
-            stride_w,
-            pad_h,
-            pad_w,
-            column_groups: narrow(name, column_groups)?,
-            rows: narrow(name, rows)?,
-            groups: narrow(name, groups)?,
+        let partial_len = elements(name, &[parts, sizes.weight_len])?;
+        let software = self.software.then(|| broadcast::grad_weight(&sizes, parts));
+        let call = match software.transpose()?.flatten() {
+            Some(call) => call,
+            None => self.base(&sizes, parts, rows)?,
         };
-        narrow(name, parts * sizes.weight_len)?;
-        let first = Call::new(GRAD_WEIGHT, Variant::new(), &params, groups as u64)?
+        let first = call
             .bind("x", Access::Read, sizes.x_len)
             .bind("grad_y", Access::Read, sizes.y_len)
-            .bind("partial", Access::Write, parts * sizes.weight_len)
+            .bind("partial", Access::Write, partial_len)
             .flops(self.shape.flops());
         let sum = SumGroups {
             len: sizes.weight_len,
             parts,
         };
         Ok([first, sum.call()?])
+    }
+
+    fn base(&self, sizes: &Sizes, parts: usize, rows: usize) -> Result<Call, KernelError> {
+        let column_groups = sizes.k4().div_ceil(COLUMNS);
+        let groups = parts * self.filters();
+        let mut more = [0; 3];
+        for (word, value) in more.iter_mut().zip([column_groups, rows, groups]) {
+            *word = narrow(GRAD_WEIGHT.name, value)?;
+        }
+        let params: GradWeightParams = with(&sizes.words, &more);
+        Call::new(GRAD_WEIGHT, Variant::new(), &params, groups as u64)
     }
 
     /// Elements of `partial`.
@@ -336,9 +292,8 @@ pub(super) fn kernels() -> Vec<Kernel> {
         params,
         variants,
     };
-    let bias = [0, 1].map(|bias| Variant::new().set("BIAS", bias)).to_vec();
     vec![
-        kernel(FORWARD, ForwardParams::FIELDS, bias),
+        kernel(FORWARD, ForwardParams::FIELDS, all_flags(&["BIAS"])),
         kernel(GRAD_INPUT, GradInputParams::FIELDS, vec![Variant::new()]),
         kernel(GRAD_WEIGHT, GradWeightParams::FIELDS, vec![Variant::new()]),
     ]

@@ -1,5 +1,6 @@
 //! Two-dimensional convolution in NHWC, as implicit matrix products, and its gradients.
 
+mod broadcast;
 mod conv2d;
 mod depthwise;
 mod sum_groups;
@@ -95,6 +96,7 @@ impl Conv2dShape {
 pub(super) fn kernels() -> Vec<Kernel> {
     [
         conv2d::kernels(),
+        broadcast::kernels().to_vec(),
         depthwise::kernels(),
         vec![sum_groups::kernel()],
     ]

@@ -204,7 +204,12 @@ fn forward(lowering: &mut Lowering<'_>, shape: Conv2dShape) -> Result<(), TapeEr
     } else {
         lowering.scratch(4)
     };
-    let call = kernels::Conv2dForward { shape, bias };
+    let software = lowering.target().software;
+    let call = kernels::Conv2dForward {
+        shape,
+        bias,
+        software,
+    };
     let operands = [
         lowering.input(0),
         lowering.input(1),
@@ -215,11 +220,18 @@ fn forward(lowering: &mut Lowering<'_>, shape: Conv2dShape) -> Result<(), TapeEr
 }
 
 fn grad_weight(lowering: &mut Lowering<'_>, shape: Conv2dShape) -> Result<(), TapeError> {
-    let kernel = kernels::Conv2dGradWeight { shape };
+    let software = lowering.target().software;
+    let kernel = kernels::Conv2dGradWeight { shape, software };
     let [first, second] = lowering.check(kernel.calls())?;
     let partial = lowering.scratch(kernel.partial_len());
     lowering.call(Ok(first), &[lowering.input(0), lowering.input(1), partial])?;
     lowering.call(Ok(second), &[partial, lowering.output(0)])
+}
+
+fn grad_input(lowering: &mut Lowering<'_>, shape: Conv2dShape) -> Result<(), TapeError> {
+    let software = lowering.target().software;
+    let call = kernels::Conv2dGradInput { shape, software };
+    lowering.call(call.call(), &three(lowering))
 }
 
 fn three(lowering: &Lowering<'_>) -> [Operand; 3] {
@@ -248,7 +260,7 @@ impl OpSpec for Conv2dGradInput {
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), TapeError> {
         let Conv2d { stride, padding } = self.conv;
         let shape = recorded(&self.x, lowering.input_shape(1), stride, padding);
-        lowering.call(kernels::Conv2dGradInput { shape }.call(), &three(lowering))
+        grad_input(lowering, shape)
     }
 }
 
@@ -482,7 +494,7 @@ impl OpSpec for LinearGradInput {
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), TapeError> {
         let shape = linear_shape(&self.x, lowering.input_shape(0).channels());
-        lowering.call(kernels::Conv2dGradInput { shape }.call(), &three(lowering))
+        grad_input(lowering, shape)
     }
 }
 

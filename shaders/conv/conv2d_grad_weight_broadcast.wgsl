@@ -1,0 +1,155 @@
+// conv2d_grad_weight_broadcast: conv2d_grad_weight for adapters on which a load costs more than arithmetic, with 8 lanes a subgroup.
+//   partial[g,r,s,c,k] = Σ over the output pixels (n,oy,ox) of group g of x[n, oy·sh + r - ph, ox·sw + s - pw, c] · grad_y[n,oy,ox,k]
+// Layout: x [N,H,W,C/4], grad_y [N,Ho,Wo,K/4], partial [G,R,S,C,K/4]; a vec4 of f32 travels as two u64, which halves the loads.
+//         Summed over g in fixed order by sum_groups.
+// Work:   a subgroup does one group of pixels: its 8 lanes are 8 vec4s of K, each with 16 rows (r,s,c) of the weight. For 8
+//         pixels the lanes load x, one pixel each, and pass it around by broadcast.
+// Needs:  subgroup, int64. At most 2²⁴ pixels.
+
+struct Params {
+    n: u32, h: u32, w: u32, c4: u32,
+    ho: u32, wo: u32, k4: u32,
+    r: u32, s: u32,
+    stride_h: u32, stride_w: u32, pad_h: u32, pad_w: u32,
+    // Output pixels, how many a group, and tiles of 8 vec4s of K.
+    pixels: u32, group_pixels: u32, column_groups: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> x: array<vec2<u64>>;
+@group(0) @binding(2) var<storage, read_write> grad_y: array<vec2<u64>>;
+@group(0) @binding(3) var<storage, read_write> partial: array<vec2<u64>>;
+
+fn unpack(v: vec2<u64>) -> vec4f {
+    let low = vec2u(v);
+    let high = vec2u(v >> vec2u(32u));
+    return bitcast<vec4f>(vec4u(low.x, high.x, low.y, high.y));
+}
+
+fn pack(v: vec4f) -> vec2<u64> {
+    let bits = bitcast<vec4u>(v);
+    return vec2<u64>(bits.xz) | (vec2<u64>(bits.yw) << vec2u(32u));
+}
+
+// a / b for a below 2²⁴: the lanes divide one after the other where integers do.
+fn divide(a: u32, b: u32) -> u32 {
+    let near = u32(i32(f32(a) / f32(b)));
+    let rest = i32(a - near * b);
+    return select(select(near, near + 1u, rest >= i32(b)), near - 1u, rest < 0);
+}
+
+// Four channels of x at one filter position: what is added to an output pixel's corner, and which vec4 of C.
+struct Source { tap: vec2u, c: u32 }
+
+fn source(index: u32) -> Source {
+    let last = params.r * params.s * params.c4 - 1u;
+    let at = min(index, last);
+    let tap = divide(at, params.c4);
+    let r = divide(tap, params.s);
+    return Source(vec2u(r, tap - r * params.s) - vec2u(params.pad_h, params.pad_w), at - tap * params.c4);
+}
+
+// x at a source of an output pixel (n, oy, ox), 0 outside the image and where the pixel is not of the group.
+fn load(s: Source, at: vec3u, counts: bool) -> vec4f {
+    let i = at.yz * vec2u(params.stride_h, params.stride_w) + s.tap;
+    let inside = counts && i.x < params.h && i.y < params.w;
+    let pixel = select(0u, (at.x * params.h + i.x) * params.w + i.y, inside);
+    return select(vec4f(), unpack(x[pixel * params.c4 + s.c]), inside);
+}
+
+// The sums of four channels × one vec4 of K.
+struct Rows { r0: vec4f, r1: vec4f, r2: vec4f, r3: vec4f }
+
+fn add(sum: Rows, v: vec4f, g: vec4f) -> Rows {
+    return Rows(sum.r0 + v.x * g, sum.r1 + v.y * g, sum.r2 + v.z * g, sum.r3 + v.w * g);
+}
+
+fn store(index: u32, part: u32, k: u32, sum: Rows) {
+    let sources = params.r * params.s * params.c4;
+    if index < sources && k < params.k4 {
+        let at = (part * sources + index) * 4u * params.k4 + k;
+        partial[at] = pack(sum.r0);
+        partial[at + params.k4] = pack(sum.r1);
+        partial[at + 2u * params.k4] = pack(sum.r2);
+        partial[at + 3u * params.k4] = pack(sum.r3);
+    }
+}
+
+var<private> sum0: Rows;
+var<private> sum1: Rows;
+var<private> sum2: Rows;
+var<private> sum3: Rows;
+
+// Adds the product of 16 channels and 4 outputs of one pixel.
+fn accumulate(v0: vec4f, v1: vec4f, v2: vec4f, v3: vec4f, g: vec4f) {
+    sum0 = add(sum0, v0, g);
+    sum1 = add(sum1, v1, g);
+    sum2 = add(sum2, v2, g);
+    sum3 = add(sum3, v3, g);
+}
+
+fn gradient(m: u32, k: u32) -> vec4f {
+    return unpack(grad_y[min(m, params.pixels - 1u) * params.k4 + k]);
+}
+
+@compute @workgroup_size(8)
+fn conv2d_grad_weight_broadcast(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(subgroup_invocation_id) lane: u32,
+) {
+    let part = group.x + group.y * groups.x;
+    let block = divide(group.z, params.column_groups);
+    let column = (group.z - block * params.column_groups) * 8u + lane;
+    let k = min(column, params.k4 - 1u);
+    let source0 = source(4u * block);
+    let source1 = source(4u * block + 1u);
+    let source2 = source(4u * block + 2u);
+    let source3 = source(4u * block + 3u);
+    let begin = min(part * params.group_pixels, params.pixels);
+    let end = min(begin + params.group_pixels, params.pixels);
+
+    // The lane's pixel, and what a step of 8 pixels adds to its image, row and column.
+    let line = divide(begin + lane, params.wo);
+    let image = divide(line, params.ho);
+    var at = vec3u(image, line - image * params.ho, begin + lane - line * params.wo);
+    let step_lines = divide(8u, params.wo);
+    let step_images = divide(step_lines, params.ho);
+    let step = vec3u(step_images, step_lines - step_images * params.ho, 8u - step_lines * params.wo);
+
+    for (var m = begin; m < end; m += 8u) {
+        // All loads before all arithmetic: each is a loop over the lanes, and what is live across it goes to memory.
+        let counts = m + lane < end;
+        let v0 = load(source0, at, counts);
+        let v1 = load(source1, at, counts);
+        let v2 = load(source2, at, counts);
+        let v3 = load(source3, at, counts);
+        let g0 = gradient(m, k);
+        let g1 = gradient(m + 1u, k);
+        let g2 = gradient(m + 2u, k);
+        let g3 = gradient(m + 3u, k);
+        let g4 = gradient(m + 4u, k);
+        let g5 = gradient(m + 5u, k);
+        let g6 = gradient(m + 6u, k);
+        let g7 = gradient(m + 7u, k);
+        accumulate(subgroupBroadcast(v0, 0u), subgroupBroadcast(v1, 0u), subgroupBroadcast(v2, 0u), subgroupBroadcast(v3, 0u), g0);
+        accumulate(subgroupBroadcast(v0, 1u), subgroupBroadcast(v1, 1u), subgroupBroadcast(v2, 1u), subgroupBroadcast(v3, 1u), g1);
+        accumulate(subgroupBroadcast(v0, 2u), subgroupBroadcast(v1, 2u), subgroupBroadcast(v2, 2u), subgroupBroadcast(v3, 2u), g2);
+        accumulate(subgroupBroadcast(v0, 3u), subgroupBroadcast(v1, 3u), subgroupBroadcast(v2, 3u), subgroupBroadcast(v3, 3u), g3);
+        accumulate(subgroupBroadcast(v0, 4u), subgroupBroadcast(v1, 4u), subgroupBroadcast(v2, 4u), subgroupBroadcast(v3, 4u), g4);
+        accumulate(subgroupBroadcast(v0, 5u), subgroupBroadcast(v1, 5u), subgroupBroadcast(v2, 5u), subgroupBroadcast(v3, 5u), g5);
+        accumulate(subgroupBroadcast(v0, 6u), subgroupBroadcast(v1, 6u), subgroupBroadcast(v2, 6u), subgroupBroadcast(v3, 6u), g6);
+        accumulate(subgroupBroadcast(v0, 7u), subgroupBroadcast(v1, 7u), subgroupBroadcast(v2, 7u), subgroupBroadcast(v3, 7u), g7);
+        at += step;
+        let next_line = at.z >= params.wo;
+        at.z -= select(0u, params.wo, next_line);
+        at.y += u32(next_line);
+        let next_image = at.y >= params.ho;
+        at.y -= select(0u, params.ho, next_image);
+        at.x += u32(next_image);
+    }
+    store(4u * block, part, column, sum0);
+    store(4u * block + 1u, part, column, sum1);
+    store(4u * block + 2u, part, column, sum2);
+    store(4u * block + 3u, part, column, sum3);
+}

@@ -1,0 +1,161 @@
+//! The convolution for software adapters: a load costs them more than arithmetic, so the 8 lanes of a subgroup load the
+//! weights between them and pass them around. Same problem, same bindings as in [`conv2d`](super::conv2d).
+
+use super::conv2d::{Sizes, with};
+use crate::gpu::{Shader, Variant};
+use crate::kernels::check::{all_flags, flags};
+use crate::kernels::{Call, Kernel, KernelError, Params, narrow, params, shader};
+
+const FORWARD: Shader = shader!("conv", "conv2d_forward_broadcast");
+const GRAD_INPUT: Shader = shader!("conv", "conv2d_grad_input_broadcast");
+const GRAD_WEIGHT: Shader = shader!("conv", "conv2d_grad_weight_broadcast");
+
+/// Lanes of a subgroup; other sizes have no use for these shaders.
+const LANES: usize = 8;
+/// `vec4`s of output channels that a lane sums for a pixel, and of rows of the weight's gradient.
+const COLUMNS: usize = 4;
+/// Pixels a workgroup: 4 subgroups of 8 lanes of 2.
+const PIXELS: usize = 64;
+/// Pixels are divided as f32.
+const MAX_PIXELS: usize = 1 << 24;
+/// WebGPU's default for workgroups a dimension.
+const MAX_TILES: usize = 65535;
+
+params!(ForwardParams {
+    n: u32,
+    h: u32,
+    w: u32,
+    c4: u32,
+    ho: u32,
+    wo: u32,
+    k4: u32,
+    r: u32,
+    s: u32,
+    stride_h: u32,
+    stride_w: u32,
+    pad_h: u32,
+    pad_w: u32,
+    pixels: u32,
+});
+
+params!(GradInputParams {
+    n: u32,
+    h: u32,
+    w: u32,
+    c4: u32,
+    ho: u32,
+    wo: u32,
+    k4: u32,
+    r: u32,
+    s: u32,
+    stride_h: u32,
+    stride_w: u32,
+    pad_h: u32,
+    pad_w: u32,
+    phase_h: u32,
+    phase_w: u32,
+    pixels: u32,
+});
+
+params!(GradWeightParams {
+    n: u32,
+    h: u32,
+    w: u32,
+    c4: u32,
+    ho: u32,
+    wo: u32,
+    k4: u32,
+    r: u32,
+    s: u32,
+    stride_h: u32,
+    stride_w: u32,
+    pad_h: u32,
+    pad_w: u32,
+    pixels: u32,
+    group_pixels: u32,
+    column_groups: u32,
+});
+
+/// A call over `groups` × `tiles` workgroups without its bindings; `None` for what these shaders cannot count.
+fn call(
+    shader: Shader,
+    variant: Variant,
+    params: &impl Params,
+    groups: usize,
+    tiles: usize,
+) -> Result<Option<Call>, KernelError> {
+    if tiles > MAX_TILES {
+        return Ok(None);
+    }
+    let mut call = Call::new(shader, variant, params, groups as u64)?;
+    call.workgroups[2] = narrow(shader.name, tiles)?;
+    Ok(Some(call))
+}
+
+pub(super) fn forward(sizes: &Sizes, bias: bool) -> Result<Option<Call>, KernelError> {
+    let pixels = sizes.pixels();
+    if pixels > MAX_PIXELS {
+        return Ok(None);
+    }
+    let params: ForwardParams = with(&sizes.words, &[narrow(FORWARD.name, pixels)?]);
+    let variant = flags(&[("BIAS", bias)]);
+    let tiles = sizes.k4().div_ceil(COLUMNS);
+    call(FORWARD, variant, &params, pixels.div_ceil(PIXELS), tiles)
+}
+
+pub(super) fn grad_input(sizes: &Sizes) -> Result<Option<Call>, KernelError> {
+    let shape = &sizes.shape;
+    let [stride_h, stride_w] = shape.stride;
+    let phase = [shape.h.div_ceil(stride_h), shape.w.div_ceil(stride_w)];
+    let pixels = shape.n * phase[0] * phase[1];
+    let Some(phases) = stride_h.checked_mul(stride_w) else {
+        return Ok(None);
+    };
+    let tiles = sizes.c4().div_ceil(COLUMNS).saturating_mul(phases);
+    // Paddings are divided, too.
+    let positions = [shape.padding[0] + stride_h, shape.padding[1] + stride_w];
+    if pixels > MAX_PIXELS || positions.iter().any(|&at| at > MAX_PIXELS) {
+        return Ok(None);
+    }
+    let mut more = [0; 3];
+    for (word, value) in more.iter_mut().zip([phase[0], phase[1], pixels]) {
+        *word = narrow(GRAD_INPUT.name, value)?;
+    }
+    let params: GradInputParams = with(&sizes.words, &more);
+    let groups = pixels.div_ceil(PIXELS);
+    call(GRAD_INPUT, Variant::new(), &params, groups, tiles)
+}
+
+/// The first stage over `parts` groups of pixels, some of which may be empty.
+pub(super) fn grad_weight(sizes: &Sizes, parts: usize) -> Result<Option<Call>, KernelError> {
+    let shape = &sizes.shape;
+    let pixels = sizes.pixels();
+    let sources = shape.r * shape.s * sizes.c4();
+    if pixels > MAX_PIXELS - LANES || sources > MAX_PIXELS {
+        return Ok(None);
+    }
+    // Whole steps of a subgroup, so that only the last pixels of all leave lanes idle.
+    let group_pixels = pixels.div_ceil(parts).next_multiple_of(LANES);
+    let column_groups = sizes.k4().div_ceil(LANES);
+    let mut more = [0; 3];
+    for (word, value) in more.iter_mut().zip([pixels, group_pixels, column_groups]) {
+        *word = narrow(GRAD_WEIGHT.name, value)?;
+    }
+    let params: GradWeightParams = with(&sizes.words, &more);
+    let tiles = sources.div_ceil(COLUMNS) * column_groups;
+    call(GRAD_WEIGHT, Variant::new(), &params, parts, tiles)
+}
+
+pub(super) fn kernels() -> [Kernel; 3] {
+    let kernel = |shader, params, variants| Kernel {
+        family: "conv",
+        shader,
+        params,
+        variants,
+    };
+    [
+        kernel(FORWARD, ForwardParams::FIELDS, all_flags(&["BIAS"])),
+        kernel(GRAD_INPUT, GradInputParams::FIELDS, vec![Variant::new()]),
+        kernel(GRAD_WEIGHT, GradWeightParams::FIELDS, vec![Variant::new()]),
+    ]
+}
