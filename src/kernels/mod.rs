@@ -11,6 +11,7 @@ mod check;
 pub mod conv;
 pub mod elementwise;
 mod error;
+pub mod face;
 pub mod image;
 pub mod loss;
 pub mod norm;
@@ -174,6 +175,7 @@ pub fn all() -> Vec<Kernel> {
     [
         conv::kernels(),
         elementwise::kernels(),
+        face::kernels(),
         image::kernels(),
         loss::kernels(),
         norm::kernels(),

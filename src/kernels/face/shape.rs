@@ -1,0 +1,55 @@
+//! From parameters to drawings.
+
+use super::PARAMETERS;
+use crate::gpu::{Shader, Variant};
+use crate::kernels::{Access, Call, Kernel, KernelError, Params as _, narrow, params, shader};
+
+const SHAPE: Shader = shader!("face", "face_shape");
+const WORKGROUP: usize = 64;
+
+/// The number of 4-byte elements of a face's drawing, `struct Drawing` in the shaders.
+pub const DRAWING: usize = 4 * 26 + 8 + 13 * 6 + 19 * 8 + 2;
+
+params!(Params { count: u32 });
+
+/// Turns the parameters of `count` faces into drawings. Binds `faces` [count, [`PARAMETERS`]] and `drawings`
+/// [count, [`DRAWING`]].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FaceShape {
+    /// The number of faces.
+    pub count: usize,
+}
+
+impl FaceShape {
+    /// The dispatch.
+    ///
+    /// # Errors
+    /// [`KernelError::Argument`] without faces; [`KernelError::TooLarge`].
+    pub fn call(&self) -> Result<Call, KernelError> {
+        if self.count == 0 {
+            return Err(KernelError::Argument {
+                kernel: SHAPE.name,
+                name: "count",
+                asked: 0,
+                allowed: "positive",
+            });
+        }
+        let params = Params {
+            count: narrow(SHAPE.name, self.count)?,
+        };
+        let groups = self.count.div_ceil(WORKGROUP) as u64;
+        Ok(Call::new(SHAPE, Variant::new(), &params, groups)?
+            .bind("faces", Access::Read, self.count * PARAMETERS)
+            .bind("drawings", Access::Write, self.count * DRAWING)
+            .flops(600 * self.count as u64))
+    }
+}
+
+pub(super) fn kernel() -> Kernel {
+    Kernel {
+        family: "face",
+        shader: SHAPE,
+        params: Params::FIELDS,
+        variants: vec![Variant::new()],
+    }
+}
