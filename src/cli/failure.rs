@@ -107,6 +107,12 @@ impl From<ObjectiveError> for Failure {
     }
 }
 
+impl From<crate::train::config::ConfigError> for Failure {
+    fn from(error: crate::train::config::ConfigError) -> Self {
+        Self::input(error)
+    }
+}
+
 impl From<UnknownBackbone> for Failure {
     fn from(error: UnknownBackbone) -> Self {
         Self::input(error)

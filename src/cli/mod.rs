@@ -6,6 +6,8 @@ mod bench;
 mod failure;
 mod parity;
 mod plan;
+mod progress;
+mod train;
 
 use crate::gpu::{AdapterChoice, Gpu};
 use clap::{Args, Parser, Subcommand};
@@ -47,6 +49,8 @@ enum Command {
     /// Lists the adapters and what each can do
     #[command(after_help = "Example: kinesic adapters --json -")]
     Adapters,
+    /// Trains a network
+    Train(train::TrainArgs),
     /// Shows a network's compiled plan: dispatches, bytes, FLOPs, memory
     Plan(plan::PlanArgs),
     /// Measures whole steps
@@ -61,6 +65,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Adapters => adapters::run(&cli.common),
+        Command::Train(args) => train::run_command(&cli.common, &args),
         Command::Plan(args) => plan::run(&cli.common, &args),
         Command::Bench(args) => bench::run(&cli.common, &args),
         Command::Parity(args) => parity::run(&cli.common, &args),

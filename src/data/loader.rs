@@ -238,6 +238,14 @@ impl Loader {
             .sum()
     }
 
+    /// The databases with their numbers of images.
+    pub fn databases(&self) -> Vec<(String, u64)> {
+        let images = self.sources.iter().map(|source| &source.images);
+        images
+            .map(|images| (images.name.clone(), images.rows.len() as u64))
+            .collect()
+    }
+
     /// Whether there is no image; never, for a loader that was made.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -1,5 +1,11 @@
 //! The predictor: weights, an inference plan, and what it says of a face.
 
+mod model;
 mod pass;
+mod prediction;
+mod predictor;
 
+pub use model::{Model, ModelError};
 pub use pass::{Images, InferencePass};
+pub use prediction::{Prediction, Reader};
+pub use predictor::{Output, Predictor};

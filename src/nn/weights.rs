@@ -93,6 +93,12 @@ impl Weights {
         weights
     }
 
+    /// The number of trained values, padding not counted.
+    pub fn parameter_count(&self) -> u64 {
+        let values = |slot: &Slot| slot.torch_shape.iter().product::<usize>() as u64;
+        self.parameter_slots.iter().map(values).sum()
+    }
+
     /// Calls `value(name, travelling shape)` for each parameter and stores what it gives, in the travelling layout.
     pub fn fill(&mut self, mut value: impl FnMut(&str, &[usize]) -> Vec<f32>) {
         for slot in &self.parameter_slots {

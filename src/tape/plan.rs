@@ -189,6 +189,12 @@ impl Plan {
         &self.recording
     }
 
+    /// The stored elements of a value.
+    #[allow(clippy::len_without_is_empty)] // of a value, not of the plan
+    pub fn len(&self, value: Value) -> usize {
+        self.recording.values[value.index()].shape.len()
+    }
+
     /// Writes an input before the next step.
     ///
     /// # Errors

@@ -1,5 +1,9 @@
 //! What stops a run.
 
+use super::config::ConfigError;
+use super::log::LogError;
+use super::tensorboard::TensorBoardError;
+use crate::data::DataError;
 use crate::nn::WeightsError;
 use crate::objective::ObjectiveError;
 use crate::tape::TapeError;
@@ -16,6 +20,24 @@ pub enum TrainError {
     /// The device.
     #[error(transparent)]
     Gpu(#[from] crate::gpu::GpuError),
+    /// Tables and images.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The TensorBoard events.
+    #[error(transparent)]
+    TensorBoard(#[from] TensorBoardError),
+    /// A folder that holds a run already.
+    #[error("{} holds a run already: go on with --resume, or give another --out", path.display())]
+    RunExists {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The objective's options.
     #[error(transparent)]
     Objective(#[from] ObjectiveError),

@@ -2,13 +2,19 @@
 
 mod checkpoint;
 pub mod curves;
+pub mod config;
 mod error;
 mod event;
 pub mod log;
+pub mod metrics;
+mod run;
 pub mod step;
 pub mod tensorboard;
 mod trainer;
+mod validate;
 
 pub use checkpoint::{Checkpoint, write_atomically};
 pub use error::TrainError;
+pub use run::{Observer, Summary, run};
 pub use trainer::{Setup, StepLosses, Trainer, Upload};
+pub use validate::{Validated, Validator, evaluate};

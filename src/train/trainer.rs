@@ -144,6 +144,11 @@ impl Trainer {
         self.setup.schedule.at(self.done)
     }
 
+    /// The learning rate of a step.
+    pub fn rate_at(&self, step: u64) -> f64 {
+        self.setup.schedule.at(step)
+    }
+
     /// Submits a step on a batch. Returns the losses of an earlier step once more than a few are in flight, which is what
     /// keeps the host from running ahead of the device.
     ///

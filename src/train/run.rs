@@ -1,0 +1,512 @@
+//! A run: data in, checkpoints, weights and a log out.
+
+use super::config::{Config, DataConfig};
+use super::event::{Event, Losses, Outcome};
+use super::log::{LogWriter, read as read_log};
+use super::tensorboard::EventWriter;
+use super::validate::{Validated, Validator};
+use super::{Checkpoint, Setup, StepLosses, TrainError, Trainer, Upload, write_atomically};
+use crate::data::{Augment, DataError, Database, Loader, Prefetch, Sequence, Table, relatedness};
+use crate::gpu::Gpu;
+use crate::infer::{Images, Model};
+use crate::nn::{Backbone, Network, Weights};
+use crate::objective::{Objective, Tasks};
+use crate::optim::Schedule;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Who watches a run: progress, messages, and the wish to stop.
+pub trait Observer {
+    /// The run has this many steps, of which `done` lie behind.
+    fn begin(&mut self, total: u64, done: u64);
+    /// A step's losses have arrived.
+    fn step(&mut self, done: u64, images_per_second: f64, loss: f32);
+    /// Something to say.
+    fn message(&mut self, text: &str);
+    /// Whether to stop after this step.
+    fn stop(&self) -> bool;
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Summary {
+    /// Steps done.
+    pub steps: u64,
+    /// Whether the user stopped it.
+    pub interrupted: bool,
+    /// The best validation score, where there is validation data.
+    pub best: Option<f64>,
+    /// Images a second over this piece of the run.
+    pub images_per_second: f64,
+}
+
+/// Batches made ahead.
+const AHEAD: usize = 3;
+/// Checkpoints kept.
+const KEEP: usize = 2;
+
+/// A run being executed.
+struct Run<'a> {
+    gpu: &'a Gpu,
+    config: &'a Config,
+    out: &'a Path,
+    observer: &'a mut dyn Observer,
+    loader: Arc<Loader>,
+    objective: Objective,
+    trainer: Trainer,
+    validators: Vec<Validator>,
+    model: Model,
+    log: LogWriter,
+    board: EventWriter,
+    total: u64,
+    best: Option<f64>,
+    best_step: Option<u64>,
+    known_broken: usize,
+    clock: Clock,
+}
+
+struct Clock {
+    start: Instant,
+    before: f64,
+    since: Instant,
+    since_step: u64,
+}
+
+/// Trains what `config` says into the folder `out`. With `resume`, goes on from its last checkpoint, to the very weights that
+/// an uninterrupted run would have reached.
+///
+/// # Errors
+/// [`TrainError`]: bad data or weights, a device that gives up, a loss that left the numbers.
+pub fn run(
+    gpu: &Gpu,
+    config: &Config,
+    out: &Path,
+    resume: bool,
+    observer: &mut dyn Observer,
+) -> Result<Summary, TrainError> {
+    let mut run = Run::prepare(gpu, config, out, resume, observer)?;
+    let result = run.train();
+    let outcome = match &result {
+        Ok(false) => Outcome::Finished,
+        Ok(true) => Outcome::Interrupted,
+        Err(_) => Outcome::Failed,
+    };
+    let end = run.end(outcome);
+    let interrupted = result?;
+    end?;
+    let seconds = run.clock.start.elapsed().as_secs_f64().max(1e-9);
+    Ok(Summary {
+        steps: run.trainer.done(),
+        interrupted,
+        best: run.best,
+        images_per_second: (run.trainer.done() - run.clock.since_step) as f64
+            * config.train.batch as f64
+            / seconds,
+    })
+}
+
+/// Reads the tables of a list of databases.
+fn databases(list: &[DataConfig], observer: &mut dyn Observer) -> Result<Vec<Database>, DataError> {
+    let mut databases = Vec::new();
+    for data in list {
+        let table = Table::read(&data.path)?;
+        for warning in &table.warnings {
+            observer.message(warning);
+        }
+        databases.push(Database {
+            name: data.label(),
+            rows: table.rows,
+            weight: data.weight,
+        });
+    }
+    Ok(databases)
+}
+
+impl<'a> Run<'a> {
+    fn prepare(
+        gpu: &'a Gpu,
+        config: &'a Config,
+        out: &'a Path,
+        resume: bool,
+        observer: &'a mut dyn Observer,
+    ) -> Result<Self, TrainError> {
+        let tasks = Tasks::affect();
+        let (size, batch, seed) = (config.model.size, config.train.batch, config.train.seed);
+        let table = relatedness::load(&config.objective.relatedness)?;
+        table
+            .warnings
+            .iter()
+            .for_each(|warning| observer.message(warning));
+        if config.train.precision == "f16" {
+            observer.message("precision f16 is not there yet: training in f32");
+        }
+        let objective = Objective::new(&tasks, &config.objective, Some(&table.table))?;
+        let augment = Augment {
+            flip: config.augment.flip,
+            rotation: config.augment.rotation,
+            scale: config.augment.scale,
+            shift: config.augment.shift,
+        };
+        let cache = config.train.cache_mib << 20;
+        let data = databases(&config.data, observer)?;
+        let loader = Arc::new(Loader::new(data, size, batch, seed, augment, cache)?);
+        let epochs = config.train.epochs * loader.steps_per_epoch() as f64;
+        let total = config.train.steps.unwrap_or(epochs.ceil() as u64).max(1);
+        let backbone = config
+            .model
+            .backbone
+            .parse::<Backbone>()
+            .unwrap_or(Backbone::Mobile);
+        let network = Network {
+            backbone,
+            width: config.model.width,
+            depth: config.model.depth,
+            outputs: tasks.logits(),
+        };
+        let weights = initial(&network, config)?;
+        let setup = Setup {
+            network,
+            images: Images {
+                batch,
+                source: size,
+                size,
+            },
+            objective: objective.kernel(batch),
+            tables: objective.tables().to_vec(),
+            optimizer: config.optimizer(),
+            schedule: Schedule {
+                base: config.optimizer.learning_rate,
+                warmup: config.optimizer.warmup,
+                total,
+                decay: config.decay(),
+            },
+            seed: seed as u32,
+        };
+        let checkpoint = resumed(out, resume, &weights)?;
+        let model = Model {
+            network,
+            size,
+            tasks,
+            weights,
+        };
+        let mut trainer = gpu.block_on(Trainer::new(gpu, setup, &model.weights))?;
+        if let Some(checkpoint) = &checkpoint {
+            trainer.restore(checkpoint);
+        }
+        let mut validators = Vec::new();
+        for database in databases(&config.validation, observer)? {
+            let sequence = Sequence::new(database, size, batch, cache)?;
+            validators.push(gpu.block_on(Validator::new(
+                gpu,
+                &model,
+                sequence,
+                batch,
+                trainer.store(),
+            ))?);
+        }
+        write_atomically(&out.join("config.toml"), config.to_toml()?.as_bytes())?;
+        let step = trainer.done();
+        let (log, board, before) = journals(out, resume, step)?;
+        Ok(Self {
+            gpu,
+            config,
+            out,
+            observer,
+            loader,
+            objective,
+            trainer,
+            validators,
+            model,
+            log,
+            board,
+            total,
+            best: checkpoint.as_ref().and_then(|checkpoint| checkpoint.best),
+            best_step: None,
+            known_broken: 0,
+            clock: Clock {
+                start: Instant::now(),
+                before,
+                since: Instant::now(),
+                since_step: step,
+            },
+        })
+    }
+
+    /// Runs to the end, or until the observer wants to stop; says whether it did.
+    fn train(&mut self) -> Result<bool, TrainError> {
+        let first = self.trainer.done();
+        self.start(first)?;
+        self.observer.begin(self.total, first);
+        let loader = self.loader.clone();
+        let validate_every = match self.config.train.validate_every {
+            0 => loader.steps_per_epoch(),
+            every => every,
+        };
+        let mut batches = Prefetch::new(loader, first, AHEAD);
+        while self.trainer.done() < self.total {
+            let batch = batches.next().unwrap_or(Err(DataError::NoDatabase))?;
+            let labels = self
+                .objective
+                .pack(&batch.labels, self.config.train.batch)?;
+            let upload = Upload {
+                pixels: &batch.pixels,
+                matrices: &batch.matrices,
+                labels: &labels,
+            };
+            let losses = self.gpu.block_on(self.trainer.step(upload))?;
+            losses.map(|losses| self.arrived(losses)).transpose()?;
+            let done = self.trainer.done();
+            let stop = self.observer.stop();
+            let last = done == self.total || stop;
+            if last
+                || done % self.config.train.checkpoint_every.max(1) == 0
+                || done % validate_every == 0
+            {
+                self.drain()?;
+                if done == self.total || done % validate_every == 0 {
+                    self.validate()?;
+                }
+                if last || done % self.config.train.checkpoint_every.max(1) == 0 {
+                    self.checkpoint()?;
+                }
+            }
+            if stop {
+                return Ok(done < self.total);
+            }
+        }
+        Ok(false)
+    }
+
+    fn start(&mut self, step: u64) -> Result<(), TrainError> {
+        let parameters = self.model.weights.parameter_count();
+        self.log.write(&Event::Start {
+            step,
+            total_steps: self.total,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            command: std::env::args().collect::<Vec<_>>().join(" "),
+            adapter: crate::gpu::describe(self.gpu.info()),
+            precision: "f32".to_owned(),
+            batch: self.config.train.batch,
+            seed: self.config.train.seed,
+            parameters,
+            databases: self.loader.databases(),
+        })?;
+        Ok(())
+    }
+
+    /// Takes the losses of a step, and logs every so often.
+    fn arrived(&mut self, losses: StepLosses) -> Result<(), TrainError> {
+        let done = losses.step + 1;
+        let steps = done.saturating_sub(self.clock.since_step);
+        let batch = self.config.train.batch as u64;
+        let rate = (steps * batch) as f64 / self.clock.since.elapsed().as_secs_f64().max(1e-9);
+        self.observer.step(done, rate, losses.total());
+        if done % self.config.train.log_every.max(1) != 0 && done != self.total {
+            return Ok(());
+        }
+        let [
+            expression,
+            action_units,
+            valence_arousal,
+            matching,
+            annotation,
+            _,
+            total,
+            _,
+        ] = losses.values;
+        let named = Losses {
+            expression,
+            action_units,
+            valence_arousal,
+            distribution_matching: matching,
+            soft_co_annotation: annotation,
+            total,
+        };
+        self.log.write(&Event::Step {
+            step: done,
+            epoch: done as f64 / self.loader.steps_per_epoch() as f64,
+            images: done * batch,
+            seconds: self.clock.before + self.clock.start.elapsed().as_secs_f64(),
+            images_per_second: rate,
+            learning_rate: self.trainer.rate_at(losses.step),
+            losses: named,
+        })?;
+        let scalars = named
+            .named()
+            .map(|(name, value)| (format!("loss/{name}"), value));
+        let scalars: Vec<_> = scalars
+            .iter()
+            .map(|(name, value)| (name.as_str(), *value))
+            .collect();
+        self.board.scalars(done, &scalars)?;
+        self.clock.since = Instant::now();
+        self.clock.since_step = done;
+        self.report_broken()
+    }
+
+    fn report_broken(&mut self) -> Result<(), TrainError> {
+        let broken = self.loader.broken();
+        for broken in &broken[self.known_broken.min(broken.len())..] {
+            self.observer
+                .message(&format!("skipped a broken image: {}", broken.reason));
+            self.log.write(&Event::BrokenImage {
+                database: broken.database.clone(),
+                file: broken.file.clone(),
+                reason: broken.reason.clone(),
+            })?;
+        }
+        self.known_broken = broken.len();
+        Ok(())
+    }
+
+    /// Waits for the losses in flight.
+    fn drain(&mut self) -> Result<(), TrainError> {
+        while let Some(losses) = self.gpu.block_on(self.trainer.oldest())? {
+            self.arrived(losses)?;
+        }
+        Ok(())
+    }
+
+    fn validate(&mut self) -> Result<(), TrainError> {
+        let step = self.trainer.done();
+        let mut scores = Vec::new();
+        for validator in &self.validators {
+            let Validated { score, metrics } = self.gpu.block_on(validator.run())?;
+            let database = validator.name().to_owned();
+            self.observer
+                .message(&format!("step {step}: {database}: score {score:.4}"));
+            self.board
+                .scalars(step, &[(&format!("validation/{database}"), score as f32)])?;
+            self.log.write(&Event::Validation {
+                step,
+                database,
+                score,
+                metrics,
+            })?;
+            scores.push(score);
+        }
+        self.clock.since = Instant::now();
+        self.clock.since_step = step;
+        if scores.is_empty() {
+            return Ok(());
+        }
+        let score = scores.iter().sum::<f64>() / scores.len() as f64;
+        if self.best.is_none_or(|best| score > best) {
+            self.best = Some(score);
+            self.best_step = Some(step);
+            self.save("best.safetensors")?;
+        }
+        Ok(())
+    }
+
+    fn save(&mut self, name: &str) -> Result<(), TrainError> {
+        self.model.weights = self.gpu.block_on(self.trainer.weights())?;
+        let path = self.out.join(name);
+        let bytes = self
+            .model
+            .to_safetensors()
+            .map_err(|source| TrainError::Weights {
+                path: path.clone(),
+                source,
+            })?;
+        write_atomically(&path, &bytes)
+    }
+
+    fn checkpoint(&mut self) -> Result<(), TrainError> {
+        let checkpoint = self.gpu.block_on(self.trainer.checkpoint(self.best))?;
+        let folder = self.out.join("checkpoints");
+        let path = folder.join(format!("step-{:08}.safetensors", checkpoint.step));
+        checkpoint.save(&path, HashMap::new())?;
+        self.save("last.safetensors")?;
+        let kept = checkpoints(&folder);
+        for old in &kept[..kept.len().saturating_sub(KEEP)] {
+            // An old checkpoint that stays is no harm.
+            let _ = std::fs::remove_file(old);
+        }
+        Ok(())
+    }
+
+    /// What is written whatever the outcome; without validation data the last weights are the best.
+    fn end(&mut self, outcome: Outcome) -> Result<(), TrainError> {
+        if outcome == Outcome::Finished && self.validators.is_empty() {
+            self.save("best.safetensors")?;
+        }
+        self.log.write(&Event::End {
+            step: self.trainer.done(),
+            seconds: self.clock.before + self.clock.start.elapsed().as_secs_f64(),
+            outcome,
+            broken_images: self.loader.broken().len() as u64,
+            best_score: self.best,
+            best_step: self.best_step,
+        })?;
+        Ok(())
+    }
+}
+
+/// The weights a run starts from.
+fn initial(network: &Network, config: &Config) -> Result<Weights, TrainError> {
+    let graph = network.declare(config.model.size)?;
+    let mut weights = Weights::initialised(&graph, config.train.seed);
+    if let Some(path) = &config.model.pretrained {
+        let bytes = std::fs::read(path).map_err(|source| TrainError::Read {
+            path: path.clone(),
+            source,
+        })?;
+        weights
+            .load(&bytes, false)
+            .map_err(|source| TrainError::Weights {
+                path: path.clone(),
+                source,
+            })?;
+    }
+    Ok(weights)
+}
+
+/// The checkpoints of a run, oldest first.
+fn checkpoints(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|ending| ending == "safetensors")
+        })
+        .collect();
+    paths.sort();
+    paths
+}
+
+/// The checkpoint to go on from. A folder that holds a run is not overwritten by a fresh one.
+fn resumed(out: &Path, resume: bool, weights: &Weights) -> Result<Option<Checkpoint>, TrainError> {
+    let found = checkpoints(&out.join("checkpoints"));
+    match found.last() {
+        Some(_) if !resume => Err(TrainError::RunExists {
+            path: out.to_owned(),
+        }),
+        Some(path) => Ok(Some(Checkpoint::load(path, weights)?)),
+        None => Ok(None),
+    }
+}
+
+/// The log and the TensorBoard events, cut back to the step to go on from, and the seconds trained before it.
+fn journals(
+    out: &Path,
+    resume: bool,
+    step: u64,
+) -> Result<(LogWriter, EventWriter, f64), TrainError> {
+    let path = out.join("log.jsonl");
+    if !resume || !path.exists() {
+        return Ok((LogWriter::create(&path)?, EventWriter::create(out)?, 0.0));
+    }
+    let log = LogWriter::resume(&path, step)?;
+    let seconds = read_log(&path)?
+        .iter()
+        .filter_map(|event| match event {
+            Event::Step { seconds, .. } => Some(*seconds),
+            _ => None,
+        })
+        .fold(0.0, f64::max);
+    Ok((log, EventWriter::resume(out, step)?, seconds))
+}

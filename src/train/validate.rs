@@ -1,0 +1,87 @@
+//! Validation during a run, on the buffers that are being trained.
+
+use super::TrainError;
+use super::metrics::{Accumulator, Metrics};
+use crate::data::Sequence;
+use crate::gpu::Gpu;
+use crate::infer::{Model, Output, Predictor};
+use crate::objective::Tasks;
+use crate::tape::Store;
+
+/// A database, and a predictor on a trainer's weights.
+#[derive(Debug)]
+pub struct Validator {
+    sequence: Sequence,
+    predictor: Predictor,
+    tasks: Tasks,
+}
+
+/// What a validation found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Validated {
+    /// What chooses the best weights; larger is better.
+    pub score: f64,
+    /// The metrics in the shape of `kinesic eval --json`.
+    pub metrics: serde_json::Value,
+}
+
+impl Validator {
+    /// Compiles the pass for batches of `batch` images on the weights in `store`.
+    ///
+    /// # Errors
+    /// [`TrainError::Tape`].
+    pub async fn new(
+        gpu: &Gpu,
+        model: &Model,
+        sequence: Sequence,
+        batch: usize,
+        store: &Store,
+    ) -> Result<Self, TrainError> {
+        Ok(Self {
+            predictor: Predictor::with_store(gpu, model, batch, store).await?,
+            sequence,
+            tasks: model.tasks.clone(),
+        })
+    }
+
+    /// The database's name.
+    pub fn name(&self) -> &str {
+        self.sequence.name()
+    }
+
+    /// Evaluates the whole database.
+    ///
+    /// # Errors
+    /// [`TrainError::Data`], [`TrainError::Tape`].
+    pub async fn run(&self) -> Result<Validated, TrainError> {
+        let metrics = evaluate(&self.predictor, &self.tasks, &self.sequence, |_, _| {}).await?;
+        Ok(Validated {
+            score: metrics.score(),
+            metrics: serde_json::to_value(&metrics).unwrap_or_default(),
+        })
+    }
+}
+
+/// Runs a database through a predictor; `each` sees every image's row number and output.
+///
+/// # Errors
+/// [`TrainError::Data`], [`TrainError::Tape`].
+pub async fn evaluate(
+    predictor: &Predictor,
+    tasks: &Tasks,
+    sequence: &Sequence,
+    mut each: impl FnMut(usize, &Output),
+) -> Result<Metrics, TrainError> {
+    let mut accumulator = Accumulator::new(tasks);
+    for index in 0..sequence.batches() {
+        let batch = sequence.batch(index)?;
+        let outputs = predictor.run(&batch.pixels, &batch.matrices).await?;
+        for (place, (output, labels)) in outputs.iter().zip(&batch.labels).enumerate() {
+            accumulator.add(&output.logits, labels);
+            if !labels.absent {
+                each(index * predictor.batch() + place, output);
+            }
+        }
+    }
+    Ok(accumulator.finish())
+}
