@@ -1,8 +1,8 @@
 //! Training from the host's side: the loop, checkpoints, and what a run writes about itself.
 
 mod checkpoint;
-pub mod curves;
 pub mod config;
+pub mod curves;
 mod error;
 mod event;
 pub mod log;
