@@ -288,7 +288,42 @@ mod depthwise {
     use super::*;
 
     fn depthwise_shapes() -> Vec<Conv2dShape> {
-        shapes()
+        let mut shapes = shapes();
+        // The strips of 3 × 3 filters: 4 columns and their edges, every padding, stride 1 and 2, even and odd images.
+        let mut draw = Draw::new("depthwise shapes", SEED);
+        for (w, padding) in [
+            (1, [1, 1]),
+            (3, [1, 1]),
+            (4, [0, 1]),
+            (5, [2, 0]),
+            (8, [1, 2]),
+        ] {
+            for stride in [1, 2] {
+                shapes.push(Conv2dShape {
+                    n: draw.int(1..=3),
+                    h: draw.int(3..=11),
+                    w,
+                    c: draw.pick(&[1, 4, 13]),
+                    k: 0,
+                    r: 3,
+                    s: 3,
+                    stride: [stride; 2],
+                    padding,
+                });
+            }
+        }
+        let layer = Conv2dShape {
+            n: 64,
+            h: 12,
+            w: 12,
+            c: 32,
+            r: 3,
+            s: 3,
+            padding: [1; 2],
+            ..shapes[0]
+        };
+        shapes.push(layer);
+        shapes
             .into_iter()
             .map(|shape| Conv2dShape {
                 k: shape.c,
@@ -315,27 +350,28 @@ mod depthwise {
                 let mut draw = Draw::new(&format!("depthwise forward {index}"), SEED);
                 let x = draw.tensor(shape.input_len(), 1.0);
                 let w = draw.tensor(shape.depthwise_weight_len(), 1.0);
-                let call = conv::DepthwiseForward {
-                    shape: kernel_shape(shape),
-                }
-                .call()
-                .unwrap();
-                let y = execute(&call, &[&pad(&x, shape.c), &weight(shape, &w)]);
                 let want = reference::depthwise(shape, &x, &w, None);
-                let what = format!("seed {SEED}, {shape:?}");
-                compare(
-                    &what,
-                    &unpad(&what, &y[0], shape.c),
-                    &want,
-                    shape.r * shape.s,
-                );
+                for software in software() {
+                    let call = conv::DepthwiseForward {
+                        shape: kernel_shape(shape),
+                        software,
+                    }
+                    .call()
+                    .unwrap();
+                    let y = execute(&call, &[&pad(&x, shape.c), &weight(shape, &w)]);
+                    let what = format!("seed {SEED}, software {software}, {shape:?}");
+                    let depth = shape.r * shape.s;
+                    compare(&what, &unpad(&what, &y[0], shape.c), &want, depth);
+                }
             }
         }
 
         #[test]
         fn rejects_other_numbers_of_outputs() {
             let shape = conv::Conv2dShape::linear(1, 4, 8);
-            let error = conv::DepthwiseForward { shape }.call().unwrap_err();
+            let software = false;
+            let call = conv::DepthwiseForward { shape, software }.call();
+            let error = call.unwrap_err();
             assert!(
                 matches!(error, KernelError::Argument { name: "k", .. }),
                 "{error}"
@@ -352,20 +388,19 @@ mod depthwise {
                 let mut draw = Draw::new(&format!("depthwise grad input {index}"), SEED);
                 let grad_y = draw.tensor(shape.output_len(), 1.0);
                 let w = draw.tensor(shape.depthwise_weight_len(), 1.0);
-                let call = conv::DepthwiseGradInput {
-                    shape: kernel_shape(shape),
-                }
-                .call()
-                .unwrap();
-                let grad_x = execute(&call, &[&pad(&grad_y, shape.c), &weight(shape, &w)]);
                 let want = reference::depthwise_grad_input(shape, &grad_y, &w);
-                let what = format!("seed {SEED}, {shape:?}");
-                compare(
-                    &what,
-                    &unpad(&what, &grad_x[0], shape.c),
-                    &want,
-                    shape.r * shape.s,
-                );
+                for software in software() {
+                    let call = conv::DepthwiseGradInput {
+                        shape: kernel_shape(shape),
+                        software,
+                    }
+                    .call()
+                    .unwrap();
+                    let grad_x = execute(&call, &[&pad(&grad_y, shape.c), &weight(shape, &w)]);
+                    let what = format!("seed {SEED}, software {software}, {shape:?}");
+                    let depth = shape.r * shape.s;
+                    compare(&what, &unpad(&what, &grad_x[0], shape.c), &want, depth);
+                }
             }
         }
     }
@@ -373,9 +408,10 @@ mod depthwise {
     mod grad_weight {
         use super::*;
 
-        fn run(shape: &Conv2dShape, x: &[f64], grad_y: &[f64]) -> Vec<f32> {
+        fn run(shape: &Conv2dShape, software: bool, x: &[f64], grad_y: &[f64]) -> Vec<f32> {
             let kernel = conv::DepthwiseGradWeight {
                 shape: kernel_shape(shape),
+                software,
             };
             let [first, second] = kernel.calls().unwrap();
             let partial = execute(&first, &[&pad(x, shape.c), &pad(grad_y, shape.c)]);
@@ -389,14 +425,16 @@ mod depthwise {
                 let mut draw = Draw::new(&format!("depthwise grad weight {index}"), SEED);
                 let x = draw.tensor(shape.input_len(), 1.0);
                 let grad_y = draw.tensor(shape.output_len(), 1.0);
-                let what = format!("seed {SEED}, {shape:?}");
-                let rsc = unpad(&what, &run(shape, &x, &grad_y), shape.c);
-                let rows = shape.r * shape.s;
-                let got: Vec<f32> = (0..rows * shape.c)
-                    .map(|i| rsc[i % rows * shape.c + i / rows])
-                    .collect();
                 let want = reference::depthwise_grad_weight(shape, &x, &grad_y);
-                compare(&what, &got, &want, shape.n * shape.out_h() * shape.out_w());
+                for software in software() {
+                    let what = format!("seed {SEED}, software {software}, {shape:?}");
+                    let rsc = unpad(&what, &run(shape, software, &x, &grad_y), shape.c);
+                    let rows = shape.r * shape.s;
+                    let got: Vec<f32> = (0..rows * shape.c)
+                        .map(|i| rsc[i % rows * shape.c + i / rows])
+                        .collect();
+                    compare(&what, &got, &want, shape.n * shape.out_h() * shape.out_w());
+                }
             }
         }
 
@@ -406,13 +444,15 @@ mod depthwise {
             let mut draw = Draw::new("repeat", SEED);
             let x = draw.tensor(shape.input_len(), 1.0);
             let grad_y = draw.tensor(shape.output_len(), 1.0);
-            let bits = || {
-                run(&shape, &x, &grad_y)
-                    .iter()
-                    .map(|v| v.to_bits())
-                    .collect::<Vec<_>>()
-            };
-            assert_eq!(bits(), bits());
+            for software in software() {
+                let bits = || {
+                    run(&shape, software, &x, &grad_y)
+                        .iter()
+                        .map(|v| v.to_bits())
+                        .collect::<Vec<_>>()
+                };
+                assert_eq!(bits(), bits());
+            }
         }
     }
 }

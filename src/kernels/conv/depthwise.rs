@@ -1,7 +1,9 @@
 //! Depthwise convolution and its gradients. Of the [`Conv2dShape`], `k` must equal `c`; weights are `[R, S, C]`.
 
-use super::{Conv2dShape, SumGroups};
+use super::conv2d::with;
+use super::{Conv2dShape, SumGroups, strip};
 use crate::gpu::{Shader, Variant};
+use crate::kernels::check::elements;
 use crate::kernels::{
     Access, Call, Kernel, KernelError, Params as _, narrow, padded, params, shader,
 };
@@ -10,7 +12,7 @@ const FORWARD: Shader = shader!("conv", "depthwise_forward");
 const GRAD_INPUT: Shader = shader!("conv", "depthwise_grad_input");
 const GRAD_WEIGHT: Shader = shader!("conv", "depthwise_grad_weight");
 
-const WORKGROUP: usize = 64;
+pub(super) const WORKGROUP: usize = 64;
 /// Pixels an invocation of the forward pass and the input gradient.
 const PIXELS: usize = 4;
 /// Invocations of the weight gradient from which on no more groups of rows are made.
@@ -51,82 +53,59 @@ params!(GradWeightParams {
 });
 
 /// The sizes as the shaders take them, each checked to fit.
-struct Sizes {
-    output: [usize; 2],
-    columns: usize,
+pub(super) struct Sizes {
+    pub(super) shape: Conv2dShape,
+    pub(super) output: [usize; 2],
+    /// `vec4`s of channels.
+    pub(super) columns: usize,
     x_len: usize,
     y_len: usize,
     weight_len: usize,
+    /// The first members of every `Params`, n to pad_w.
     words: [u32; 12],
     flops: u64,
 }
 
-fn sizes(shape: &Conv2dShape, kernel: &'static str) -> Result<Sizes, KernelError> {
-    let [ho, wo] = shape.checked_output(kernel)?;
-    if shape.k != shape.c {
-        return Err(KernelError::Argument {
-            kernel,
-            name: "k",
-            asked: i64::try_from(shape.k).unwrap_or(i64::MAX),
-            allowed: "equal to c",
-        });
+impl Sizes {
+    fn new(shape: &Conv2dShape, kernel: &'static str) -> Result<Self, KernelError> {
+        let [ho, wo] = shape.checked_output(kernel)?;
+        if shape.k != shape.c {
+            return Err(KernelError::Argument {
+                kernel,
+                name: "k",
+                asked: i64::try_from(shape.k).unwrap_or(i64::MAX),
+                allowed: "equal to c",
+            });
+        }
+        let c = padded(shape.c);
+        let first = [shape.n, shape.h, shape.w, c / 4, ho, wo];
+        let window = [shape.r, shape.s];
+        let mut words = [0; 12];
+        let values = first.iter().chain(&window);
+        let values = values.chain(&shape.stride).chain(&shape.padding);
+        for (word, &value) in words.iter_mut().zip(values) {
+            *word = narrow(kernel, value)?;
+        }
+        Ok(Self {
+            shape: *shape,
+            output: [ho, wo],
+            columns: c / 4,
+            x_len: elements(kernel, &[shape.n, shape.h, shape.w, c])?,
+            y_len: elements(kernel, &[shape.n, ho, wo, c])?,
+            weight_len: elements(kernel, &[shape.r, shape.s, c])?,
+            words,
+            flops: 2 * (shape.n * ho * wo * shape.c * shape.r * shape.s) as u64,
+        })
     }
-    let c = padded(shape.c);
-    let values = [
-        shape.n,
-        shape.h,
-        shape.w,
-        c / 4,
-        ho,
-        wo,
-        shape.r,
-        shape.s,
-        shape.stride[0],
-        shape.stride[1],
-        shape.padding[0],
-        shape.padding[1],
-    ];
-    let mut words = [0; 12];
-    for (word, value) in words.iter_mut().zip(values) {
-        *word = narrow(kernel, value)?;
-    }
-    let sizes = Sizes {
-        output: [ho, wo],
-        columns: c / 4,
-        x_len: shape.n * shape.h * shape.w * c,
-        y_len: shape.n * ho * wo * c,
-        weight_len: shape.r * shape.s * c,
-        words,
-        flops: 2 * (shape.n * ho * wo * shape.c * shape.r * shape.s) as u64,
-    };
-    narrow(kernel, sizes.x_len)?;
-    narrow(kernel, sizes.y_len)?;
-    Ok(sizes)
-}
 
-fn forward_params(
-    sizes: &Sizes,
-    kernel: &'static str,
-    tiles: usize,
-    count: usize,
-) -> Result<ForwardParams, KernelError> {
-    let [n, h, w, c4, ho, wo, r, s, stride_h, stride_w, pad_h, pad_w] = sizes.words;
-    Ok(ForwardParams {
-        n,
-        h,
-        w,
-        c4,
-        ho,
-        wo,
-        r,
-        s,
-        stride_h,
-        stride_w,
-        pad_h,
-        pad_w,
-        tiles: narrow(kernel, tiles)?,
-        count: narrow(kernel, count)?,
-    })
+    /// A base call over rows of tiles of [`PIXELS`] pixels without its bindings.
+    fn tiled(&self, shader: Shader, rows: usize, tiles: usize) -> Result<Call, KernelError> {
+        let count = self.shape.n * rows * tiles * self.columns;
+        let more = [narrow(shader.name, tiles)?, narrow(shader.name, count)?];
+        let params: ForwardParams = with(&self.words, &more);
+        let groups = count.div_ceil(WORKGROUP) as u64;
+        Call::new(shader, Variant::new(), &params, groups)
+    }
 }
 
 /// `y[.., c] = x[.., c] * weight[.., c]`. Binds `x`, `weight`, `y`.
@@ -134,6 +113,8 @@ fn forward_params(
 pub struct DepthwiseForward {
     /// The shape, with `k = c`.
     pub shape: Conv2dShape,
+    /// Whether the device runs the kernels for [software](crate::gpu::Gpu::has_software_kernels) adapters.
+    pub software: bool,
 }
 
 impl DepthwiseForward {
@@ -142,12 +123,14 @@ impl DepthwiseForward {
     /// # Errors
     /// [`KernelError::Argument`] where the window does not fit or `k` is not `c`; [`KernelError::TooLarge`].
     pub fn call(&self) -> Result<Call, KernelError> {
-        let sizes = sizes(&self.shape, FORWARD.name)?;
-        let tiles = sizes.output[1].div_ceil(PIXELS);
-        let count = self.shape.n * sizes.output[0] * tiles * sizes.columns;
-        let params = forward_params(&sizes, FORWARD.name, tiles, count)?;
-        let groups = count.div_ceil(WORKGROUP) as u64;
-        Ok(Call::new(FORWARD, Variant::new(), &params, groups)?
+        let sizes = Sizes::new(&self.shape, FORWARD.name)?;
+        let call = if self.software && strip::fits(&self.shape) {
+            strip::forward(&sizes)?
+        } else {
+            let [ho, wo] = sizes.output;
+            sizes.tiled(FORWARD, ho, wo.div_ceil(PIXELS))?
+        };
+        Ok(call
             .bind("x", Access::Read, sizes.x_len)
             .bind("weight", Access::Read, sizes.weight_len)
             .bind("y", Access::Write, sizes.y_len)
@@ -160,6 +143,8 @@ impl DepthwiseForward {
 pub struct DepthwiseGradInput {
     /// The shape of the forward pass.
     pub shape: Conv2dShape,
+    /// Whether the device runs the kernels for [software](crate::gpu::Gpu::has_software_kernels) adapters.
+    pub software: bool,
 }
 
 impl DepthwiseGradInput {
@@ -168,13 +153,15 @@ impl DepthwiseGradInput {
     /// # Errors
     /// As [`DepthwiseForward::call`].
     pub fn call(&self) -> Result<Call, KernelError> {
-        let sizes = sizes(&self.shape, GRAD_INPUT.name)?;
-        let step = self.shape.stride[1];
-        let tiles = self.shape.w.div_ceil(step).div_ceil(PIXELS) * step;
-        let count = self.shape.n * self.shape.h * tiles * sizes.columns;
-        let params = forward_params(&sizes, GRAD_INPUT.name, tiles, count)?;
-        let groups = count.div_ceil(WORKGROUP) as u64;
-        Ok(Call::new(GRAD_INPUT, Variant::new(), &params, groups)?
+        let sizes = Sizes::new(&self.shape, GRAD_INPUT.name)?;
+        let call = if self.software && strip::fits_grad_input(&self.shape) {
+            strip::grad_input(&sizes)?
+        } else {
+            let step = self.shape.stride[1];
+            let tiles = self.shape.w.div_ceil(step).div_ceil(PIXELS) * step;
+            sizes.tiled(GRAD_INPUT, self.shape.h, tiles)?
+        };
+        Ok(call
             .bind("grad_y", Access::Read, sizes.y_len)
             .bind("weight", Access::Read, sizes.weight_len)
             .bind("grad_x", Access::Write, sizes.x_len)
@@ -187,6 +174,8 @@ impl DepthwiseGradInput {
 pub struct DepthwiseGradWeight {
     /// The shape of the forward pass.
     pub shape: Conv2dShape,
+    /// Whether the device runs the kernels for [software](crate::gpu::Gpu::has_software_kernels) adapters.
+    pub software: bool,
 }
 
 impl DepthwiseGradWeight {
@@ -195,28 +184,19 @@ impl DepthwiseGradWeight {
     /// # Errors
     /// As [`DepthwiseForward::call`].
     pub fn calls(&self) -> Result<[Call; 2], KernelError> {
-        let sizes = sizes(&self.shape, GRAD_WEIGHT.name)?;
-        let (parts, rows) = self.parts(sizes.output[0]);
-        let count = parts * sizes.weight_len / 4;
-        let [n, h, w, c4, ho, wo, r, s, stride_h, stride_w, pad_h, pad_w] = sizes.words;
-        let params = GradWeightParams {
-            n,
-            h,
-            w,
-            c4,
-            ho,
-            wo,
-            r,
-            s,
-            stride_h,
-            stride_w,
-            pad_h,
-            pad_w,
-            rows: narrow(GRAD_WEIGHT.name, rows)?,
-            count: narrow(GRAD_WEIGHT.name, count)?,
+        let sizes = Sizes::new(&self.shape, GRAD_WEIGHT.name)?;
+        let (parts, rows) = self.parts(sizes.output);
+        let call = if self.strips() {
+            strip::grad_weight(&sizes)?
+        } else {
+            let count = parts * sizes.weight_len / 4;
+            let name = GRAD_WEIGHT.name;
+            let more = [narrow(name, rows)?, narrow(name, count)?];
+            let params: GradWeightParams = with(&sizes.words, &more);
+            let groups = count.div_ceil(WORKGROUP) as u64;
+            Call::new(GRAD_WEIGHT, Variant::new(), &params, groups)?
         };
-        let groups = count.div_ceil(WORKGROUP) as u64;
-        let first = Call::new(GRAD_WEIGHT, Variant::new(), &params, groups)?
+        let first = call
             .bind("x", Access::Read, sizes.x_len)
             .bind("grad_y", Access::Read, sizes.y_len)
             .bind("partial", Access::Write, parts * sizes.weight_len)
@@ -230,14 +210,22 @@ impl DepthwiseGradWeight {
 
     /// Elements of `partial`.
     pub fn partial_len(&self) -> usize {
-        let [ho, _] = self.shape.output().unwrap_or_default();
-        self.parts(ho).0 * self.shape.r * self.shape.s * padded(self.shape.c)
+        let output = self.shape.output().unwrap_or_default();
+        self.parts(output).0 * self.shape.r * self.shape.s * padded(self.shape.c)
     }
 
-    /// How many groups the output rows are split into, and the rows of each, from the shape alone.
-    fn parts(&self, ho: usize) -> (usize, usize) {
+    fn strips(&self) -> bool {
+        self.software && strip::fits(&self.shape)
+    }
+
+    /// How many groups the output rows, or strips, are split into, and how many each has; from the shape alone.
+    fn parts(&self, [ho, wo]: [usize; 2]) -> (usize, usize) {
+        let columns = padded(self.shape.c) / 4;
+        if self.strips() {
+            return strip::parts(&self.shape, columns, wo);
+        }
         let rows = (self.shape.n * ho).max(1);
-        let each = (self.shape.r * self.shape.s * padded(self.shape.c) / 4).max(1);
+        let each = (self.shape.r * self.shape.s * columns).max(1);
         let wanted = ENOUGH_INVOCATIONS.div_ceil(each).min(rows);
         let rows_each = rows.div_ceil(wanted);
         (rows.div_ceil(rows_each), rows_each)

@@ -3,6 +3,7 @@
 mod broadcast;
 mod conv2d;
 mod depthwise;
+mod strip;
 mod sum_groups;
 
 use super::{Kernel, KernelError};
@@ -98,6 +99,7 @@ pub(super) fn kernels() -> Vec<Kernel> {
         conv2d::kernels(),
         broadcast::kernels().to_vec(),
         depthwise::kernels(),
+        strip::kernels().to_vec(),
         vec![sum_groups::kernel()],
     ]
     .concat()

@@ -339,7 +339,8 @@ impl OpSpec for DepthwiseConv2d {
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), TapeError> {
         let (x, weight) = (lowering.input_shape(0), lowering.input_shape(1));
         let shape = recorded(x, weight, self.stride, self.padding);
-        let kernel = kernels::DepthwiseForward { shape };
+        let software = lowering.target().software;
+        let kernel = kernels::DepthwiseForward { shape, software };
         if lowering.input_count() == 2 {
             return lowering.call(kernel.call(), &three(lowering));
         }
@@ -378,10 +379,9 @@ impl OpSpec for DepthwiseGradInput {
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), TapeError> {
         let DepthwiseConv2d { stride, padding } = self.conv;
         let shape = recorded(&self.x, lowering.input_shape(1), stride, padding);
-        lowering.call(
-            kernels::DepthwiseGradInput { shape }.call(),
-            &three(lowering),
-        )
+        let software = lowering.target().software;
+        let call = kernels::DepthwiseGradInput { shape, software };
+        lowering.call(call.call(), &three(lowering))
     }
 }
 
@@ -407,7 +407,8 @@ impl OpSpec for DepthwiseGradWeight {
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), TapeError> {
         let DepthwiseConv2d { stride, padding } = self.conv;
         let shape = recorded(lowering.input_shape(0), &self.weight, stride, padding);
-        let kernel = kernels::DepthwiseGradWeight { shape };
+        let software = lowering.target().software;
+        let kernel = kernels::DepthwiseGradWeight { shape, software };
         let [first, second] = lowering.check(kernel.calls())?;
         let partial = lowering.scratch(kernel.partial_len());
         lowering.call(Ok(first), &[lowering.input(0), lowering.input(1), partial])?;
