@@ -62,6 +62,7 @@ struct Drawing {
     brow: Stroke,
     bumps: array<Bump, 13>, // the nose's first
     strokes: array<Stroke, 19>,
+    spare: vec2f,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -98,14 +99,12 @@ fn face_shape(
     look.place = vec4f(vec2f(cos(f.roll), sin(f.roll)) / f.scale, f.shift_x, f.shift_y);
     look.head = vec4f(0.70 + 0.05 * f.head_width, 1.02, below, 1.0 + 0.25 * f.ears);
     look.jaw = vec4f(0.10 - 0.07 * f.jaw_width, 0.32 + 0.22 * f.jaw_square, mouth_y, left / (left + 0.17 * f.au26));
-
     // Brows: 1 raises the inner end, 2 the outer, 4 lowers both and draws them together.
     let by = 0.215 + 0.025 * f.brow_height;
     let inner = vec2f(0.115 - 0.05 * f.au4, by - 0.01 + 0.125 * f.au1 + 0.03 * f.au2 - 0.105 * f.au4 - 0.04 * f.au9);
     let outer = vec2f(0.50 + 0.01 * f.eye_distance, by - 0.02 + 0.13 * f.au2 - 0.035 * f.au4 - 0.015 * f.au6);
     let bow = 0.14 + 0.06 * f.brow_arch + 0.10 * f.au2 - 0.07 * f.au1 * (1.0 - f.au2) - 0.05 * f.au4;
     drawings[n].brow = line(inner.x, inner.y, outer.x, outer.y, bow, 0.034 + 0.013 * f.brow_thickness, 0.0);
-
     // Eyes: 5 opens the upper lid, 7 tightens both, 6 pushes the lower lid up, 4 and 9 weigh on the upper.
     let ex = 0.305 + 0.025 * f.eye_distance;
     let ew = 0.172 + 0.018 * f.eye_size;
@@ -116,13 +115,11 @@ fn face_shape(
     look.lids = vec4f(max(upper, 0.10), max(lower, 0.03), fold, 0.075 + 0.05 * f.makeup + 0.02 * f.au7);
     look.iris = vec4f(f.iris_r, f.iris_g, f.iris_b, 0.43);
     look.gaze = vec4f(f.gaze_x, f.gaze_y + 0.02, f.makeup, f.brow_darkness);
-
     // Nose: 9 wrinkles it and pulls the wings up, 10 a little.
     let wing = 0.108 + 0.018 * f.nose_width + 0.015 * f.au9 + 0.008 * f.au12;
     let lift = 0.055 * f.au9 + 0.015 * f.au10;
     let tip = -0.355 - 0.03 * f.nose_length;
     look.nostril = vec4f(0.55 * wing, tip - 0.075 + lift, 0.36 * wing + 0.01 * f.au9, 0.020 + 0.012 * f.au9);
-
     // Mouth: 12 pulls the corners up and out, 15 down, 20 out, 14 in, 23 and 24 thin the lips, 17 pushes the lower lip
     // up, 10 raises the upper lip, 25 and 26 part them.
     let width = 0.245 + 0.025 * f.mouth_width + 0.085 * f.au12 + 0.095 * f.au20 - 0.06 * f.au23 - 0.01 * f.au24
@@ -134,7 +131,7 @@ fn face_shape(
     let gap_up = (0.012 * f.au25 + 0.045 * f.au10 * (0.35 + 0.65 * f.au25) + 0.01 * f.au26) * (1.0 - 0.5 * f.au24);
     let gap_down = (0.058 * f.au25 + 0.105 * f.au26 + 0.01 * f.au12 * f.au25) * (1.0 - 0.5 * f.au24);
     let my = mouth_y + 0.045 * f.au17 + 0.012 * f.au10 + 0.012 * f.au9;
-    look.mouth = vec4f(my, width, rise, 0.006 + 0.018 * f.au24 + 0.008 * f.au14);
+    look.mouth = vec4f(my, width, rise, 0.006 + 0.022 * f.au24 + 0.008 * f.au14);
     look.lips = vec4f(up, down, gap_up, gap_down);
     look.lip = vec4f(f.lip_r, f.lip_g, f.lip_b, 0.5 + 0.5 * f.makeup);
     let cy = my + 0.7 * rise;
@@ -178,7 +175,7 @@ fn face_shape(
         line(0.02, -0.87 * below, 0.09, -0.91 * below, 0.0, 0.030, 0.45 * f.au17),
         line(width + 0.035, cy + 0.05, width + 0.055, cy - 0.08, 0.10, 0.026, 0.35 * f.au20), // beside the corner
         line(0.0, top + 0.022, 0.8 * width, cy + 0.035, 0.04, 0.026, 0.40 * f.au23), // over the lip
-        line(0.0, foot - 0.02, 0.15, my - 0.02, 0.15, 0.024, 0.45 * f.au24), // under the lip
+        line(0.0, foot - 0.025, 0.16, my - 0.03, 0.15, 0.030, 0.55 * f.au24), // under the lip
     );
 
     // Colours, hair, glasses, light and camera.
@@ -197,4 +194,5 @@ fn face_shape(
     look.cloth = vec4f(f.cloth_r, f.cloth_g, f.cloth_b, 2.6 * clamp(4.0 * f.hair_length - 1.4, 0.0, 1.0));
     look.camera = vec4f(f.blur, f.noise, f.noise_seed, f.saturation);
     drawings[n].look = look;
+    drawings[n].spare = vec2f();
 }

@@ -15,7 +15,7 @@ struct Look {
     nostril: vec4f, mouth: vec4f, lips: vec4f, light: vec4f, glow: vec4f, mirror: vec4f, back: vec4f, fore: vec4f,
     cloth: vec4f, camera: vec4f,
 }
-struct Drawing { look: Look, brow: Stroke, bumps: array<Bump, 13>, strokes: array<Stroke, 19> }
+struct Drawing { look: Look, brow: Stroke, bumps: array<Bump, 13>, strokes: array<Stroke, 19>, spare: vec2f }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> drawings: array<Drawing>;

@@ -1,47 +1,28 @@
-//! Counter-based random numbers for the generative model.
+//! One thing's random numbers, one after the other.
 
-const GOLDEN_RATIO: u64 = 0x9E37_79B9_7F4A_7C15;
+use crate::random::Random;
 
-/// SplitMix64's finisher.
-fn mix(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
-
-/// The numbers of one thing (a person, a picture), one after the other. Only sums and products, so that every machine
-/// draws the same.
+/// The numbers of one thing (a person, a picture). Only sums and products of them, so that every machine draws the same.
 #[derive(Clone, Debug)]
 pub(super) struct Draw {
-    state: u64,
+    stream: Random,
+    next: u64,
 }
 
 impl Draw {
     /// The beginning of the numbers that belong to `key` in the stream `name` under `seed`.
     pub(super) fn new(name: &str, seed: u64, key: u64) -> Self {
-        let hash = name.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
-        });
-        let stream = mix(hash.wrapping_add(seed.wrapping_mul(GOLDEN_RATIO)));
-        let state = mix(stream.wrapping_add(key.wrapping_add(1).wrapping_mul(GOLDEN_RATIO)));
-        Self { state }
-    }
-
-    /// 24 uniform bits.
-    pub(super) fn bits(&mut self) -> u32 {
-        self.state = self.state.wrapping_add(GOLDEN_RATIO);
-        // The shift leaves 24 bits.
-        #[allow(clippy::cast_possible_truncation)]
-        let bits = (mix(self.state) >> 40) as u32;
-        bits
+        let own = Random::new(seed, name).bits(key);
+        Self {
+            stream: Random::new(own, name),
+            next: 0,
+        }
     }
 
     /// Uniform in [0, 1).
     pub(super) fn unit(&mut self) -> f32 {
-        // 24 bits are exact in f32.
-        #[allow(clippy::cast_precision_loss)]
-        let bits = self.bits() as f32;
-        bits / 16_777_216.0
+        self.next += 1;
+        self.stream.unit(self.next - 1)
     }
 
     /// Uniform in [low, high).
@@ -61,11 +42,12 @@ impl Draw {
         self.unit() < probability
     }
 
-    /// A whole number below `count`, which is positive.
-    pub(super) fn below(&mut self, count: u32) -> u32 {
-        // The product is below count · 2²⁴, the quotient below count.
+    /// A whole number below `count`; 0 where that is 0.
+    pub(super) fn below(&mut self, count: usize) -> usize {
+        self.next += 1;
+        // Below `count`, which is a usize.
         #[allow(clippy::cast_possible_truncation)]
-        let index = ((u64::from(self.bits()) * u64::from(count)) >> 24) as u32;
-        index
+        let number = self.stream.below(self.next - 1, count as u64) as usize;
+        number
     }
 }

@@ -144,7 +144,7 @@ fn colours(face: &mut Face, build: f32, tone: f32, age: f32, draw: &mut Draw) ->
 
     let light_eyes = if tone < 0.45 { 0.55 } else { 0.04 };
     let iris = if draw.chance(light_eyes) {
-        2 + draw.below(3) as usize
+        2 + draw.below(3)
     } else {
         usize::from(draw.chance(0.3))
     };
@@ -157,8 +157,7 @@ fn colours(face: &mut Face, build: f32, tone: f32, age: f32, draw: &mut Draw) ->
         0.0
     };
     let lip = [skin[0] * 0.86, skin[1] * 0.50, skin[2] * 0.55];
-    let paint =
-        [[0.50, 0.04, 0.06], [0.42, 0.08, 0.16], [0.55, 0.14, 0.10]][draw.below(3) as usize];
+    let paint = [[0.50, 0.04, 0.06], [0.42, 0.08, 0.16], [0.55, 0.14, 0.10]][draw.below(3)];
     let share = 0.65 * face.makeup;
     let lip: [f32; 3] = std::array::from_fn(|c| lip[c] + (paint[c] - lip[c]) * share);
     [face.lip_r, face.lip_g, face.lip_b] = lip;
@@ -223,7 +222,7 @@ fn accessories(face: &mut Face, build: f32, draw: &mut Draw) {
             [0.30, 0.28, 0.26],
             [0.25, 0.02, 0.03],
         ];
-        [face.frame_r, face.frame_g, face.frame_b] = frames[draw.below(4) as usize];
+        [face.frame_r, face.frame_g, face.frame_b] = frames[draw.below(4)];
     }
     // Clothes belong to the picture, not to the person.
 }

@@ -44,10 +44,7 @@ pub(super) fn arrange(face: &mut Face, draw: &mut Draw) {
     face.blur = 1.2 * blur * blur * blur;
     let noise = draw.unit();
     face.noise = 0.045 * noise * noise;
-    // 24 bits are exact in f32.
-    #[allow(clippy::cast_precision_loss)]
-    let seed = draw.bits() as f32;
-    face.noise_seed = seed;
+    face.noise_seed = draw.unit() * 16_777_216.0;
     face.saturation = if draw.chance(0.12) {
         0.0
     } else {

@@ -2,6 +2,7 @@
 
 use super::DRAWING;
 use crate::gpu::{Shader, Variant};
+use crate::kernels::check::{elements, positive, rule};
 use crate::kernels::{Access, Call, Kernel, KernelError, Params as _, narrow, params, shader};
 
 const SKIN: Shader = shader!("face", "face_skin");
@@ -62,31 +63,23 @@ fn call(
     pixels: Access,
     flops_per_pixel: u64,
 ) -> Result<Call, KernelError> {
-    let refuse = |name, value: usize, allowed| KernelError::Argument {
-        kernel: shader.name,
-        name,
-        asked: i64::try_from(value).unwrap_or(i64::MAX),
-        allowed,
-    };
-    if count == 0 {
-        return Err(refuse("count", count, "positive"));
-    }
-    if size == 0 || !size.is_multiple_of(2) || size > 8192 {
-        return Err(refuse("size", size, "even and in 2 to 8192"));
-    }
-    // The shader counts pixels in 32 bits.
+    let name = shader.name;
+    positive(name, &[("count", count)])?;
+    let even = size > 0 && size.is_multiple_of(2) && size <= 8192;
+    rule(name, "size", size, even, "even, from 2 to 8192")?;
     let area = size * size;
-    let all = count.saturating_mul(area);
-    narrow(shader.name, all)?;
+    // The shader counts pixels in 32 bits.
+    let all = elements(name, &[count, area])?;
+    let drawings = elements(name, &[count, DRAWING])?;
     let tiles = area.div_ceil(TILE);
     let params = Params {
-        count: narrow(shader.name, count)?,
-        size: narrow(shader.name, size)?,
-        tiles: narrow(shader.name, tiles)?,
+        count: narrow(name, count)?,
+        size: narrow(name, size)?,
+        tiles: narrow(name, tiles)?,
     };
     Ok(
         Call::new(shader, Variant::new(), &params, (count * tiles) as u64)?
-            .bind("drawings", Access::Read, count * DRAWING)
+            .bind("drawings", Access::Read, drawings)
             .bind("pixels", pixels, all / 4 * 3)
             .flops(flops_per_pixel * all as u64),
     )

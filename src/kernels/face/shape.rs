@@ -2,6 +2,7 @@
 
 use super::PARAMETERS;
 use crate::gpu::{Shader, Variant};
+use crate::kernels::check::{elements, positive};
 use crate::kernels::{Access, Call, Kernel, KernelError, Params as _, narrow, params, shader};
 
 const SHAPE: Shader = shader!("face", "face_shape");
@@ -26,21 +27,16 @@ impl FaceShape {
     /// # Errors
     /// [`KernelError::Argument`] without faces; [`KernelError::TooLarge`].
     pub fn call(&self) -> Result<Call, KernelError> {
-        if self.count == 0 {
-            return Err(KernelError::Argument {
-                kernel: SHAPE.name,
-                name: "count",
-                asked: 0,
-                allowed: "positive",
-            });
-        }
+        positive(SHAPE.name, &[("count", self.count)])?;
+        let faces = elements(SHAPE.name, &[self.count, PARAMETERS])?;
+        let drawings = elements(SHAPE.name, &[self.count, DRAWING])?;
         let params = Params {
             count: narrow(SHAPE.name, self.count)?,
         };
         let groups = self.count.div_ceil(WORKGROUP) as u64;
         Ok(Call::new(SHAPE, Variant::new(), &params, groups)?
-            .bind("faces", Access::Read, self.count * PARAMETERS)
-            .bind("drawings", Access::Write, self.count * DRAWING)
+            .bind("faces", Access::Read, faces)
+            .bind("drawings", Access::Write, drawings)
             .flops(600 * self.count as u64))
     }
 }
