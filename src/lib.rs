@@ -3,6 +3,7 @@
 
 pub mod cli;
 pub mod data;
+pub mod demo;
 pub mod gpu;
 pub mod infer;
 pub mod kernels;

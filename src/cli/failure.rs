@@ -113,6 +113,19 @@ impl From<crate::train::config::ConfigError> for Failure {
     }
 }
 
+impl From<crate::demo::DemoError> for Failure {
+    fn from(error: crate::demo::DemoError) -> Self {
+        use crate::demo::DemoError;
+        match error {
+            DemoError::Train(error) => error.into(),
+            DemoError::Tape(error) => error.into(),
+            DemoError::Kernel(error) => error.into(),
+            DemoError::Gpu(error) => error.into(),
+            _ => Self::work(error),
+        }
+    }
+}
+
 impl From<UnknownBackbone> for Failure {
     fn from(error: UnknownBackbone) -> Self {
         Self::input(error)

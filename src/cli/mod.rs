@@ -3,6 +3,8 @@
 
 mod adapters;
 mod bench;
+mod demo;
+mod faces;
 mod failure;
 mod parity;
 mod plan;
@@ -15,6 +17,8 @@ use serde::Serialize;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use failure::Failure;
 
@@ -46,6 +50,10 @@ struct Common {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// The main job with nothing to download: draws faces, trains on them, evaluates, writes a report
+    Demo(demo::DemoArgs),
+    /// Draws synthetic faces with every label
+    Faces(faces::FacesArgs),
     /// Lists the adapters and what each can do
     #[command(after_help = "Example: kinesic adapters --json -")]
     Adapters,
@@ -64,6 +72,8 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
+        Command::Demo(args) => demo::run(&cli.common, &args),
+        Command::Faces(args) => faces::run(&cli.common, &args),
         Command::Adapters => adapters::run(&cli.common),
         Command::Train(args) => train::run_command(&cli.common, &args),
         Command::Plan(args) => plan::run(&cli.common, &args),
@@ -101,6 +111,19 @@ impl Common {
             None => print(&text()),
         }
     }
+}
+
+/// A flag that the first Ctrl-C sets, so that the work can end in order; the second one ends the process.
+fn interrupt() -> Result<Arc<AtomicBool>, Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = stop.clone();
+    ctrlc::set_handler(move || {
+        if asked.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    })
+    .map_err(Failure::work)?;
+    Ok(stop)
 }
 
 fn to_json(report: &impl Serialize) -> Result<String, Failure> {

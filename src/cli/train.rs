@@ -38,27 +38,9 @@ struct Report {
 }
 
 /// Progress on standard error, and Ctrl-C.
-pub(super) struct Watcher {
+struct Watcher {
     progress: Option<Progress>,
     stop: Arc<AtomicBool>,
-}
-
-impl Watcher {
-    /// Watches with a handler for Ctrl-C: the first finishes the step and stops, the second ends the process.
-    pub(super) fn new() -> Result<Self, Failure> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let asked = stop.clone();
-        ctrlc::set_handler(move || {
-            if asked.swap(true, Ordering::Relaxed) {
-                std::process::exit(130);
-            }
-        })
-        .map_err(Failure::work)?;
-        Ok(Self {
-            progress: None,
-            stop,
-        })
-    }
 }
 
 impl Observer for Watcher {
@@ -88,7 +70,10 @@ pub(super) fn run_command(common: &Common, args: &TrainArgs) -> Result<(), Failu
     let config = Config::read(&args.config, &args.set)?;
     let gpu = common.gpu()?;
     eprintln!("adapter: {}", crate::gpu::describe(gpu.info()));
-    let mut watcher = Watcher::new()?;
+    let mut watcher = Watcher {
+        progress: None,
+        stop: super::interrupt()?,
+    };
     let summary = run(&gpu, &config, &args.out, args.resume, &mut watcher)?;
     if let Some(progress) = &mut watcher.progress {
         progress.finish();

@@ -33,7 +33,7 @@ impl Series {
     }
 
     /// At most `count` points, each the mean of a run of neighbours, so that noise turns into a trend.
-    fn thinned(&self, count: usize) -> Vec<(f64, f64)> {
+    pub(crate) fn thinned(&self, count: usize) -> Vec<(f64, f64)> {
         let points: Vec<_> = self.finite().collect();
         let run = points.len().div_ceil(count.max(1)).max(1);
         points.chunks(run).map(mean_point).collect()

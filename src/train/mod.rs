@@ -7,6 +7,7 @@ mod error;
 mod event;
 pub mod log;
 pub mod metrics;
+pub mod report;
 mod run;
 pub mod step;
 pub mod tensorboard;

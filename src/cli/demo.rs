@@ -1,0 +1,87 @@
+//! `kinesic demo`.
+
+use super::progress::Progress;
+use super::{Common, Failure};
+use crate::demo::{self, Observer, Size};
+use crate::train::write_atomically;
+use clap::Args;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: kinesic demo --out runs/demo")]
+pub(super) struct DemoArgs {
+    /// The folder of report.html, report.json and weights.safetensors
+    #[arg(long, default_value = "runs/demo")]
+    out: PathBuf,
+    /// Seconds of training for both networks together
+    #[arg(long, default_value_t = 110.0)]
+    seconds: f64,
+    /// The seed
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+struct Watcher {
+    progress: Option<Progress>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Observer for Watcher {
+    fn stage(&mut self, name: &str, steps: Option<u64>) {
+        if let Some(progress) = self.progress.take() {
+            progress.finish();
+        }
+        match steps {
+            Some(steps) => self.progress = Some(Progress::new(name, steps, 0)),
+            None => eprintln!("{name}"),
+        }
+    }
+
+    fn step(&mut self, done: u64, images_per_second: f64, loss: f32) {
+        if let Some(progress) = &mut self.progress {
+            progress.update(done, images_per_second, f64::from(loss));
+        }
+    }
+
+    fn stop(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+pub(super) fn run(common: &Common, args: &DemoArgs) -> Result<(), Failure> {
+    if !(args.seconds > 0.0 && args.seconds <= 1e6) {
+        return Err(Failure::Input(anyhow::anyhow!("--seconds {}: it must be above 0", args.seconds)));
+    }
+    let gpu = common.gpu()?;
+    eprintln!("adapter: {}", crate::gpu::describe(gpu.info()));
+    let mut watcher = Watcher {
+        progress: None,
+        stop: super::interrupt()?,
+    };
+    let size = Size {
+        seconds: args.seconds,
+        seed: args.seed,
+        ..Size::default()
+    };
+    let demo = match demo::run(&gpu, size, &mut watcher) {
+        Err(demo::DemoError::Stopped) => return Err(Failure::Interrupted),
+        other => other?,
+    };
+    let command = std::env::args().collect::<Vec<_>>().join(" ");
+    let report = demo::page(&gpu, &demo, &command)?;
+    let weights = demo.outcomes[1].model.to_safetensors().map_err(Failure::work)?;
+    write_atomically(&args.out.join("report.html"), report.html().as_bytes())?;
+    write_atomically(&args.out.join("report.json"), super::to_json(&report)?.as_bytes())?;
+    write_atomically(&args.out.join("weights.safetensors"), &weights)?;
+    common.report(&demo.numbers(), || {
+        format!(
+            "\n{}\n{} steps of 48 faces each, {:.0} images/s; the report: {}\n",
+            demo::text(&demo),
+            demo.steps,
+            demo.images_per_second,
+            args.out.join("report.html").display()
+        )
+    })
+}

@@ -1,0 +1,141 @@
+//! `kinesic faces`.
+
+use super::{Common, Failure};
+use crate::data::synthetic::{ATTRIBUTES, AU_NUMBERS, COMPOUNDS, EXPRESSIONS, Faces, Labels, Picture, Shown};
+use crate::demo::tile;
+use crate::kernels::face::{ACTION_UNITS, Face, render};
+use crate::picture::png;
+use crate::train::write_atomically;
+use clap::Args;
+use serde::Serialize;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: kinesic faces --count 100 --seed 1 --size 112 --out faces --sheet faces/sheet.png")]
+pub(super) struct FacesArgs {
+    /// How many faces
+    #[arg(long, default_value_t = 100)]
+    count: usize,
+    /// The seed of people and pictures
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// The side of the pictures in pixels, even
+    #[arg(long, default_value_t = 112, value_parser = clap::value_parser!(u32).range(8..=2048))]
+    size: u32,
+    /// The folder of the pictures and of table.csv
+    #[arg(long, default_value = "faces")]
+    out: PathBuf,
+    /// The number of different people
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000_000))]
+    people: u32,
+    /// The share of compound expressions
+    #[arg(long, default_value_t = 0.0)]
+    compound: f32,
+    /// Also draws a contact sheet: a row an action unit at three intensities, a row an expression
+    #[arg(long, value_name = "PNG")]
+    sheet: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct Report {
+    faces: usize,
+    table: PathBuf,
+}
+
+/// Faces rendered and written at once.
+const CHUNK: u64 = 256;
+
+pub(super) fn run(common: &Common, args: &FacesArgs) -> Result<(), Failure> {
+    if args.size % 2 == 1 || !(0.0..=1.0).contains(&args.compound) {
+        return Err(Failure::Input(anyhow::anyhow!(
+            "--size must be even and --compound within 0 and 1; they are {} and {}",
+            args.size,
+            args.compound
+        )));
+    }
+    let gpu = common.gpu()?;
+    let stream = Faces {
+        compound: args.compound,
+        ..Faces::new(args.seed, 0..args.people)
+    };
+    let side = args.size as usize;
+    let mut table = header();
+    let mut first = 0;
+    while first < args.count as u64 {
+        let last = (first + CHUNK).min(args.count as u64);
+        let pictures: Vec<Picture> = (first..last).map(|index| stream.picture(index)).collect();
+        let faces: Vec<Face> = pictures.iter().map(|picture| picture.face).collect();
+        let pixels = gpu.block_on(render(&gpu, &faces, side))?;
+        for (offset, pixels) in pixels.chunks_exact(3 * side * side).enumerate() {
+            let name = format!("face-{:06}.png", first as usize + offset);
+            write_png(&args.out.join(&name), pixels, side, 1)?;
+            row(&mut table, &name, &pictures[offset].labels);
+        }
+        first = last;
+    }
+    let path = args.out.join("table.csv");
+    write_atomically(&path, table.as_bytes())?;
+    if let Some(sheet) = &args.sheet {
+        contact_sheet(&gpu, sheet, &stream, side)?;
+    }
+    let report = Report {
+        faces: args.count,
+        table: path,
+    };
+    common.report(&report, || format!("{} faces, labels in {}\n", report.faces, report.table.display()))
+}
+
+fn write_png(path: &Path, pixels: &[u8], side: usize, columns: usize) -> Result<(), Failure> {
+    let bytes = png(&tile(pixels, side, columns)).map_err(Failure::work)?;
+    Ok(write_atomically(path, &bytes)?)
+}
+
+fn header() -> String {
+    let mut text = "image,expression,valence,arousal,compound,identity".to_owned();
+    for number in AU_NUMBERS {
+        let _ = write!(text, ",au{number}");
+    }
+    for attribute in ATTRIBUTES {
+        let _ = write!(text, ",{attribute}");
+    }
+    text + "\n"
+}
+
+fn row(table: &mut String, name: &str, labels: &Labels) {
+    let expression = labels.expression().map_or("", |class| EXPRESSIONS[usize::from(class)]);
+    let compound = labels.compound().map_or("", |class| COMPOUNDS[usize::from(class)]);
+    let _ = write!(
+        table,
+        "{name},{expression},{:.4},{:.4},{compound},person-{}",
+        labels.valence, labels.arousal, labels.identity
+    );
+    for on in labels.action_units.iter().chain(&labels.attributes) {
+        table.push_str(if *on { ",1" } else { ",0" });
+    }
+    table.push('\n');
+}
+
+/// Three people at rest with each action unit at 0, one half and 1; below, the seven expressions of nine people.
+fn contact_sheet(gpu: &crate::gpu::Gpu, path: &Path, stream: &Faces, side: usize) -> Result<(), Failure> {
+    let mut faces = Vec::new();
+    for unit in 0..ACTION_UNITS {
+        for person in [2, 13, 27] {
+            for intensity in [0.0, 0.5, 1.0] {
+                let mut face = stream.passport(person);
+                let mut units = [0.0; ACTION_UNITS];
+                units[unit] = intensity;
+                face.set_action_units(&units);
+                faces.push(face);
+            }
+        }
+    }
+    for class in 0..EXPRESSIONS.len() as u8 {
+        for person in 0..9 {
+            let index = u64::from(class) * 9 + u64::from(person);
+            faces.push(stream.portrait(person, Shown::Basic(class), index).face);
+        }
+    }
+    let pixels = gpu.block_on(render(gpu, &faces, side))?;
+    write_png(path, &pixels, side, 9)
+}

@@ -1,0 +1,120 @@
+//! Rendered faces with labels, of which a database keeps some.
+
+use super::DemoError;
+use crate::data::synthetic::{COMPOUNDS, Faces, Labels as Known};
+use crate::gpu::Gpu;
+use crate::kernels::face::{Face, render};
+use crate::objective::Labels;
+
+/// Pictures of one database with the labels that it carries.
+#[derive(Clone, Debug)]
+pub struct Gallery {
+    /// RGB bytes, picture after picture.
+    pub pixels: Vec<u8>,
+    /// What the database says of each.
+    pub labels: Vec<Labels>,
+    /// What compound expression each shows, if any.
+    pub compound: Vec<Option<&'static str>>,
+    side: usize,
+}
+
+/// The face before a camera that someone holds: nearer, closer to upright, in soft light and in focus. The wider world of
+/// [`Faces`] asks for more training than a demonstration has time for.
+fn studio(face: Face) -> Face {
+    Face {
+        yaw: 0.4 * face.yaw,
+        pitch: 0.4 * face.pitch,
+        roll: 0.4 * face.roll,
+        scale: 1.25 * face.scale,
+        shift_y: 0.05 + 0.5 * (face.shift_y - 0.06),
+        shift_x: 0.5 * face.shift_x,
+        light_x: 0.4 * face.light_x,
+        blur: 0.0,
+        noise: 0.3 * face.noise,
+        ..face
+    }
+}
+
+/// Which labels a database keeps.
+pub(super) type Keep = fn(Labels) -> Labels;
+
+pub(super) const ALL: Keep = |labels| labels;
+pub(super) const EXPRESSION: Keep = |labels| Labels {
+    expression: labels.expression,
+    ..Labels::default()
+};
+pub(super) const UNITS: Keep = |labels| Labels {
+    au_mask: labels.au_mask,
+    au_value: labels.au_value,
+    ..Labels::default()
+};
+pub(super) const AXES: Keep = |labels| Labels {
+    valence_arousal: labels.valence_arousal,
+    ..Labels::default()
+};
+
+/// All that is known of a synthetic face, as the objective takes it.
+pub fn known(labels: &Known) -> Labels {
+    let on = labels.action_units.iter().enumerate().filter(|(_, on)| **on);
+    Labels {
+        expression: labels.expression().map(u32::from),
+        au_mask: (1 << labels.action_units.len()) - 1,
+        au_value: on.fold(0, |bits, (unit, _)| bits | 1 << unit),
+        valence_arousal: Some([labels.valence, labels.arousal]),
+        absent: false,
+    }
+}
+
+impl Gallery {
+    /// Renders `count` pictures of a stream from number `first` on.
+    ///
+    /// # Errors
+    /// [`DemoError::Kernel`].
+    pub(super) fn render(
+        gpu: &Gpu,
+        stream: &Faces,
+        first: u64,
+        count: usize,
+        side: usize,
+        keep: Keep,
+    ) -> Result<Self, DemoError> {
+        let pictures: Vec<_> = (first..first + count as u64).map(|index| stream.picture(index)).collect();
+        let faces: Vec<Face> = pictures.iter().map(|picture| studio(picture.face)).collect();
+        Ok(Self {
+            pixels: gpu.block_on(render(gpu, &faces, side))?,
+            labels: pictures.iter().map(|picture| keep(known(&picture.labels))).collect(),
+            compound: pictures
+                .iter()
+                .map(|picture| picture.labels.compound().map(|class| COMPOUNDS[usize::from(class)]))
+                .collect(),
+            side,
+        })
+    }
+
+    /// How many pictures there are.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// The bytes of a picture.
+    pub fn picture(&self, index: usize) -> &[u8] {
+        let bytes = self.side * self.side * 3;
+        &self.pixels[index * bytes..][..bytes]
+    }
+
+    /// The first pictures.
+    pub(super) fn first(&self, count: usize) -> Self {
+        let count = count.min(self.len());
+        Self {
+            pixels: self.pixels[..count * self.side * self.side * 3].to_vec(),
+            labels: self.labels[..count].to_vec(),
+            compound: self.compound[..count].to_vec(),
+            side: self.side,
+        }
+    }
+}
