@@ -52,7 +52,10 @@ impl Observer for Watcher {
 
 pub(super) fn run(common: &Common, args: &DemoArgs) -> Result<(), Failure> {
     if !(args.seconds > 0.0 && args.seconds <= 1e6) {
-        return Err(Failure::Input(anyhow::anyhow!("--seconds {}: it must be above 0", args.seconds)));
+        return Err(Failure::Input(anyhow::anyhow!(
+            "--seconds {}: it must be above 0",
+            args.seconds
+        )));
     }
     let gpu = common.gpu()?;
     eprintln!("adapter: {}", crate::gpu::describe(gpu.info()));
@@ -71,9 +74,15 @@ pub(super) fn run(common: &Common, args: &DemoArgs) -> Result<(), Failure> {
     };
     let command = std::env::args().collect::<Vec<_>>().join(" ");
     let report = demo::page(&gpu, &demo, &command)?;
-    let weights = demo.outcomes[1].model.to_safetensors().map_err(Failure::work)?;
+    let weights = demo.outcomes[1]
+        .model
+        .to_safetensors()
+        .map_err(Failure::work)?;
     write_atomically(&args.out.join("report.html"), report.html().as_bytes())?;
-    write_atomically(&args.out.join("report.json"), super::to_json(&report)?.as_bytes())?;
+    write_atomically(
+        &args.out.join("report.json"),
+        super::to_json(&report)?.as_bytes(),
+    )?;
     write_atomically(&args.out.join("weights.safetensors"), &weights)?;
     common.report(&demo.numbers(), || {
         format!(

@@ -1,9 +1,10 @@
 //! `kinesic faces`.
 
 use super::{Common, Failure};
-use crate::data::synthetic::{ATTRIBUTES, AU_NUMBERS, COMPOUNDS, EXPRESSIONS, Faces, Labels, Picture, Shown};
+use crate::data::synthetic::{ATTRIBUTES, Faces, Picture, Shown, Truth};
 use crate::demo::tile;
-use crate::kernels::face::{ACTION_UNITS, Face, render};
+use crate::kernels::face::{Face, render};
+use crate::objective::{ACTION_UNITS, EXPRESSIONS};
 use crate::picture::png;
 use crate::train::write_atomically;
 use clap::Args;
@@ -12,7 +13,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example: kinesic faces --count 100 --seed 1 --size 112 --out faces --sheet faces/sheet.png")]
+#[command(
+    after_help = "Example: kinesic faces --count 100 --seed 1 --size 112 --out faces --sheet faces/sheet.png"
+)]
 pub(super) struct FacesArgs {
     /// How many faces
     #[arg(long, default_value_t = 100)]
@@ -57,7 +60,7 @@ pub(super) fn run(common: &Common, args: &FacesArgs) -> Result<(), Failure> {
     let gpu = common.gpu()?;
     let stream = Faces {
         compound: args.compound,
-        ..Faces::new(args.seed, 0..args.people)
+        ..Faces::new(args.seed, 0..args.people).map_err(Failure::work)?
     };
     let side = args.size as usize;
     let mut table = header();
@@ -70,7 +73,7 @@ pub(super) fn run(common: &Common, args: &FacesArgs) -> Result<(), Failure> {
         for (offset, pixels) in pixels.chunks_exact(3 * side * side).enumerate() {
             let name = format!("face-{:06}.png", first as usize + offset);
             write_png(&args.out.join(&name), pixels, side, 1)?;
-            row(&mut table, &name, &pictures[offset].labels);
+            row(&mut table, &name, &pictures[offset].truth);
         }
         first = last;
     }
@@ -83,7 +86,13 @@ pub(super) fn run(common: &Common, args: &FacesArgs) -> Result<(), Failure> {
         faces: args.count,
         table: path,
     };
-    common.report(&report, || format!("{} faces, labels in {}\n", report.faces, report.table.display()))
+    common.report(&report, || {
+        format!(
+            "{} faces, labels in {}\n",
+            report.faces,
+            report.table.display()
+        )
+    })
 }
 
 fn write_png(path: &Path, pixels: &[u8], side: usize, columns: usize) -> Result<(), Failure> {
@@ -93,7 +102,7 @@ fn write_png(path: &Path, pixels: &[u8], side: usize, columns: usize) -> Result<
 
 fn header() -> String {
     let mut text = "image,expression,valence,arousal,compound,identity".to_owned();
-    for number in AU_NUMBERS {
+    for number in ACTION_UNITS {
         let _ = write!(text, ",au{number}");
     }
     for attribute in ATTRIBUTES {
@@ -102,37 +111,45 @@ fn header() -> String {
     text + "\n"
 }
 
-fn row(table: &mut String, name: &str, labels: &Labels) {
-    let expression = labels.expression().map_or("", |class| EXPRESSIONS[usize::from(class)]);
-    let compound = labels.compound().map_or("", |class| COMPOUNDS[usize::from(class)]);
+fn row(table: &mut String, name: &str, truth: &Truth) {
+    let (expression, compound) = match truth.shown {
+        shown @ Shown::Basic(_) => (shown.name(), ""),
+        shown @ Shown::Compound(_) => ("", shown.name()),
+    };
+    let [valence, arousal] = truth.valence_arousal;
     let _ = write!(
         table,
-        "{name},{expression},{:.4},{:.4},{compound},person-{}",
-        labels.valence, labels.arousal, labels.identity
+        "{name},{expression},{valence:.4},{arousal:.4},{compound},person-{}",
+        truth.identity
     );
-    for on in labels.action_units.iter().chain(&labels.attributes) {
+    for on in truth.action_units.iter().chain(&truth.attributes) {
         table.push_str(if *on { ",1" } else { ",0" });
     }
     table.push('\n');
 }
 
 /// Three people at rest with each action unit at 0, one half and 1; below, the seven expressions of nine people.
-fn contact_sheet(gpu: &crate::gpu::Gpu, path: &Path, stream: &Faces, side: usize) -> Result<(), Failure> {
+fn contact_sheet(
+    gpu: &crate::gpu::Gpu,
+    path: &Path,
+    stream: &Faces,
+    side: usize,
+) -> Result<(), Failure> {
     let mut faces = Vec::new();
-    for unit in 0..ACTION_UNITS {
+    for unit in 0..ACTION_UNITS.len() {
         for person in [2, 13, 27] {
             for intensity in [0.0, 0.5, 1.0] {
                 let mut face = stream.passport(person);
-                let mut units = [0.0; ACTION_UNITS];
+                let mut units = [0.0; ACTION_UNITS.len()];
                 units[unit] = intensity;
                 face.set_action_units(&units);
                 faces.push(face);
             }
         }
     }
-    for class in 0..EXPRESSIONS.len() as u8 {
+    for class in 0..EXPRESSIONS.len() {
         for person in 0..9 {
-            let index = u64::from(class) * 9 + u64::from(person);
+            let index = class as u64 * 9 + u64::from(person);
             faces.push(stream.portrait(person, Shown::Basic(class), index).face);
         }
     }

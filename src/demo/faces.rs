@@ -1,7 +1,7 @@
 //! Rendered faces with labels, of which a database keeps some.
 
 use super::DemoError;
-use crate::data::synthetic::{COMPOUNDS, Faces, Labels as Known};
+use crate::data::synthetic::{Faces, Shown};
 use crate::gpu::Gpu;
 use crate::kernels::face::{Face, render};
 use crate::objective::Labels;
@@ -53,18 +53,6 @@ pub(super) const AXES: Keep = |labels| Labels {
     ..Labels::default()
 };
 
-/// All that is known of a synthetic face, as the objective takes it.
-pub fn known(labels: &Known) -> Labels {
-    let on = labels.action_units.iter().enumerate().filter(|(_, on)| **on);
-    Labels {
-        expression: labels.expression().map(u32::from),
-        au_mask: (1 << labels.action_units.len()) - 1,
-        au_value: on.fold(0, |bits, (unit, _)| bits | 1 << unit),
-        valence_arousal: Some([labels.valence, labels.arousal]),
-        absent: false,
-    }
-}
-
 impl Gallery {
     /// Renders `count` pictures of a stream from number `first` on.
     ///
@@ -78,14 +66,25 @@ impl Gallery {
         side: usize,
         keep: Keep,
     ) -> Result<Self, DemoError> {
-        let pictures: Vec<_> = (first..first + count as u64).map(|index| stream.picture(index)).collect();
-        let faces: Vec<Face> = pictures.iter().map(|picture| studio(picture.face)).collect();
+        let pictures: Vec<_> = (first..first + count as u64)
+            .map(|index| stream.picture(index))
+            .collect();
+        let faces: Vec<Face> = pictures
+            .iter()
+            .map(|picture| studio(picture.face))
+            .collect();
         Ok(Self {
             pixels: gpu.block_on(render(gpu, &faces, side))?,
-            labels: pictures.iter().map(|picture| keep(known(&picture.labels))).collect(),
+            labels: pictures
+                .iter()
+                .map(|picture| keep(picture.truth.labels()))
+                .collect(),
             compound: pictures
                 .iter()
-                .map(|picture| picture.labels.compound().map(|class| COMPOUNDS[usize::from(class)]))
+                .map(|picture| match picture.truth.shown {
+                    shown @ Shown::Compound(_) => Some(shown.name()),
+                    Shown::Basic(_) => None,
+                })
                 .collect(),
             side,
         })

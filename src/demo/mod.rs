@@ -6,7 +6,7 @@ mod page;
 
 use crate::data::synthetic::Faces;
 use crate::gpu::Gpu;
-use crate::infer::{Images, Model, Output, Predictor, Prediction, Reader};
+use crate::infer::{Images, Model, Output, Prediction, Predictor, Reader};
 use crate::kernels::KernelError;
 use crate::kernels::optim::{AdamConstants, Optimizer};
 use crate::nn::{Backbone, Network, Weights};
@@ -21,7 +21,6 @@ use std::time::Instant;
 use thiserror::Error;
 
 pub use faces::Gallery;
-pub use faces::known;
 pub use page::{page, text, tile};
 
 /// What stops a demonstration.
@@ -170,7 +169,10 @@ pub fn run(gpu: &Gpu, size: Size, observer: &mut dyn Observer) -> Result<Demo, D
     let train = Instant::now();
     let mut trained = Vec::new();
     for (name, coupling) in [("uncoupled", 0.0), ("coupled", 1.0)] {
-        trained.push((name, train_one(gpu, size, &data, name, coupling, &mut steps, observer)?));
+        trained.push((
+            name,
+            train_one(gpu, size, &data, name, coupling, &mut steps, observer)?,
+        ));
     }
     let training = train.elapsed().as_secs_f64();
     let steps = steps.unwrap_or(0);
@@ -186,7 +188,12 @@ pub fn run(gpu: &Gpu, size: Size, observer: &mut dyn Observer) -> Result<Demo, D
         steps,
         images_per_second: (2 * steps * BATCH as u64) as f64 / training,
         seconds: [rendered, training, evaluate.elapsed().as_secs_f64()],
-        pictures: data.train.iter().chain([&data.test, &data.compound]).map(Gallery::len).sum(),
+        pictures: data
+            .train
+            .iter()
+            .chain([&data.test, &data.compound])
+            .map(Gallery::len)
+            .sum(),
         gallery: data.test.first(24),
     })
 }
@@ -203,15 +210,27 @@ impl Databases {
         let people = |first, count| Faces::new(size.seed, first..first + count);
         let third = PEOPLE / 3;
         let database = |index: u32, keep| {
-            Gallery::render(gpu, &people(index * third, third), u64::from(index) << 32, size.pictures, SIDE, keep)
+            let stream = people(index * third, third)?;
+            Gallery::render(
+                gpu,
+                &stream,
+                u64::from(index) << 32,
+                size.pictures,
+                SIDE,
+                keep,
+            )
         };
-        let test = people(PEOPLE, 1000);
+        let test = people(PEOPLE, 1000)?;
         let compound = Faces {
             compound: 1.0,
             ..test.clone()
         };
         Ok(Self {
-            train: [database(0, faces::EXPRESSION)?, database(1, faces::UNITS)?, database(2, faces::AXES)?],
+            train: [
+                database(0, faces::EXPRESSION)?,
+                database(1, faces::UNITS)?,
+                database(2, faces::AXES)?,
+            ],
             test: Gallery::render(gpu, &test, 3 << 32, size.test, SIDE, faces::ALL)?,
             compound: Gallery::render(gpu, &compound, 4 << 32, size.test, SIDE, faces::ALL)?,
         })
@@ -272,7 +291,11 @@ fn objective(coupling: f32) -> Result<Objective, DemoError> {
         matching_table: crate::objective::MatchingTable::Weighted,
         ..ObjectiveConfig::default()
     };
-    Ok(Objective::new(&Tasks::affect(), &config, Some(&table.table))?)
+    Ok(Objective::new(
+        &Tasks::affect(),
+        &config,
+        Some(&table.table),
+    )?)
 }
 
 type Trained = (Model, Vec<(f64, f64)>);
@@ -302,7 +325,11 @@ fn train_one(
     let mut arrived = |step: crate::train::StepLosses, observer: &mut dyn Observer| {
         let done = step.step + 1;
         losses.push((done as f64, f64::from(step.total())));
-        observer.step(done, (done * BATCH as u64) as f64 / start.elapsed().as_secs_f64(), step.total());
+        observer.step(
+            done,
+            (done * BATCH as u64) as f64 / start.elapsed().as_secs_f64(),
+            step.total(),
+        );
     };
     while trainer.done() < total {
         if observer.stop() {

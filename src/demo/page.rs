@@ -1,10 +1,10 @@
 //! The demonstration's report.
 
 use super::{Demo, DemoError, SIDE};
-use crate::data::synthetic::{AU_NUMBERS, Faces, Shown};
+use crate::data::synthetic::{Faces, Shown};
 use crate::gpu::{Gpu, describe};
 use crate::kernels::face::{Face, render};
-use crate::objective::EXPRESSIONS;
+use crate::objective::{ACTION_UNITS, EXPRESSIONS};
 use crate::picture::png;
 use crate::train::report::{Cell, Curve, Picture, Report, Row, Series, Shading, Table, Tile};
 use image::RgbImage;
@@ -52,12 +52,34 @@ fn facts(gpu: &Gpu, demo: &Demo, command: &str) -> Vec<(String, String)> {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     [
         ("Adapter", describe(gpu.info())),
-        ("Machine", format!("{} {}, {cores} cores", std::env::consts::OS, std::env::consts::ARCH)),
+        (
+            "Machine",
+            format!(
+                "{} {}, {cores} cores",
+                std::env::consts::OS,
+                std::env::consts::ARCH
+            ),
+        ),
         ("Version", env!("CARGO_PKG_VERSION").to_owned()),
         ("Command", command.to_owned()),
-        ("Network", format!("mobile, {SIDE} x {SIDE} pixels, {} parameters", demo.outcomes[0].model.weights.parameter_count())),
-        ("Rendering", format!("{render:.1} s for {} faces", demo.pictures)),
-        ("Training", format!("{train:.1} s for both, {:.0} images/s", demo.images_per_second)),
+        (
+            "Network",
+            format!(
+                "mobile, {SIDE} x {SIDE} pixels, {} parameters",
+                demo.outcomes[0].model.weights.parameter_count()
+            ),
+        ),
+        (
+            "Rendering",
+            format!("{render:.1} s for {} faces", demo.pictures),
+        ),
+        (
+            "Training",
+            format!(
+                "{train:.1} s for both, {:.0} images/s",
+                demo.images_per_second
+            ),
+        ),
         ("Evaluation", format!("{evaluate:.1} s")),
     ]
     .map(|(name, value)| (name.to_owned(), value))
@@ -71,17 +93,44 @@ pub(super) fn rows(demo: &Demo) -> Vec<(&'static str, [f64; 3])> {
         [chance, a, b]
     };
     let tasks = &demo.outcomes[0].metrics.tasks;
-    let expression = tasks.expression.as_ref().map_or(f64::NAN, |task| task.chance);
-    let f1 = tasks.action_units.as_ref().map_or(f64::NAN, |task| task.chance);
+    let expression = tasks
+        .expression
+        .as_ref()
+        .map_or(f64::NAN, |task| task.chance);
+    let f1 = tasks
+        .action_units
+        .as_ref()
+        .map_or(f64::NAN, |task| task.chance);
     let task = |o: &super::Outcome| o.metrics.tasks.clone();
     vec![
-        ("expression accuracy", values(&|o| Some(task(o).expression?.accuracy), expression)),
-        ("expression mean recall", values(&|o| Some(task(o).expression?.mean_recall), 1.0 / 7.0)),
-        ("action unit F1", values(&|o| Some(task(o).action_units?.f1_mean), f1)),
-        ("action unit AUC", values(&|o| task(o).action_units?.auc, 0.5)),
-        ("CCC valence", values(&|o| Some(task(o).valence_arousal?.ccc_valence), 0.0)),
-        ("CCC arousal", values(&|o| Some(task(o).valence_arousal?.ccc_arousal), 0.0)),
-        ("compound accuracy, zero-shot", values(&|o| Some(o.compound), 1.0 / 15.0)),
+        (
+            "expression accuracy",
+            values(&|o| Some(task(o).expression?.accuracy), expression),
+        ),
+        (
+            "expression mean recall",
+            values(&|o| Some(task(o).expression?.mean_recall), 1.0 / 7.0),
+        ),
+        (
+            "action unit F1",
+            values(&|o| Some(task(o).action_units?.f1_mean), f1),
+        ),
+        (
+            "action unit AUC",
+            values(&|o| task(o).action_units?.auc, 0.5),
+        ),
+        (
+            "CCC valence",
+            values(&|o| Some(task(o).valence_arousal?.ccc_valence), 0.0),
+        ),
+        (
+            "CCC arousal",
+            values(&|o| Some(task(o).valence_arousal?.ccc_arousal), 0.0),
+        ),
+        (
+            "compound accuracy, zero-shot",
+            values(&|o| Some(o.compound), 1.0 / 15.0),
+        ),
     ]
 }
 
@@ -91,7 +140,10 @@ fn comparison(demo: &Demo) -> Table {
         text: "Larger is better in every row.".to_owned(),
         corner: "metric".to_owned(),
         columns: ["chance", "uncoupled", "coupled"].map(str::to_owned).into(),
-        rows: rows(demo).iter().map(|(name, values)| Row::numbers(name, values)).collect(),
+        rows: rows(demo)
+            .iter()
+            .map(|(name, values)| Row::numbers(name, values))
+            .collect(),
         shading: Shading::Best,
         decimals: 3,
     }
@@ -100,13 +152,15 @@ fn comparison(demo: &Demo) -> Table {
 fn units(demo: &Demo) -> Table {
     let f1 = |outcome: &super::Outcome, name: &str| {
         let units = outcome.metrics.tasks.action_units.as_ref();
-        units.and_then(|units| units.f1.get(name)?.as_f64()).unwrap_or(f64::NAN)
+        units
+            .and_then(|units| units.f1.get(name)?.as_f64())
+            .unwrap_or(f64::NAN)
     };
     Table {
         title: "F1 by action unit".to_owned(),
         corner: "action unit".to_owned(),
         columns: ["uncoupled", "coupled"].map(str::to_owned).into(),
-        rows: AU_NUMBERS
+        rows: ACTION_UNITS
             .iter()
             .map(|number| {
                 let name = format!("au{number}");
@@ -121,11 +175,19 @@ fn units(demo: &Demo) -> Table {
 }
 
 fn confusion(outcome: &super::Outcome) -> Table {
-    let counts = outcome.metrics.tasks.expression.as_ref().map(|task| task.confusion.clone());
-    let rows = EXPRESSIONS.iter().zip(counts.unwrap_or_default()).map(|(name, counts)| Row {
-        name: (*name).to_owned(),
-        cells: counts.into_iter().map(Cell::Count).collect(),
-    });
+    let counts = outcome
+        .metrics
+        .tasks
+        .expression
+        .as_ref()
+        .map(|task| task.confusion.clone());
+    let rows = EXPRESSIONS
+        .iter()
+        .zip(counts.unwrap_or_default())
+        .map(|(name, counts)| Row {
+            name: (*name).to_owned(),
+            cells: counts.into_iter().map(Cell::Count).collect(),
+        });
     Table {
         title: format!("Expressions, {}", outcome.name),
         text: "Rows: what the face shows; columns: what the network says.".to_owned(),
@@ -139,12 +201,16 @@ fn confusion(outcome: &super::Outcome) -> Table {
 
 /// A contact sheet: a person a row, an expression a column.
 fn sheet(gpu: &Gpu) -> Result<Picture, DemoError> {
-    let stream = Faces::new(1, 0..1000);
+    let stream = Faces::new(1, 0..1000)?;
     let columns = EXPRESSIONS.len();
     let faces: Vec<Face> = (0..5 * columns as u32)
         .map(|place| {
             let (person, class) = (place / columns as u32, place % columns as u32);
-            let portrait = stream.portrait(7 * person + 2, Shown::Basic(class as u8), u64::from(place));
+            let portrait = stream.portrait(
+                7 * person + 2,
+                Shown::Basic(class as usize),
+                u64::from(place),
+            );
             portrait.face
         })
         .collect();
@@ -171,7 +237,11 @@ pub fn tile(pixels: &[u8], side: usize, columns: usize) -> RgbImage {
         let (left, top) = (index % columns * side, index / columns * side);
         for (place, pixel) in picture.chunks_exact(3).enumerate() {
             let (x, y) = (left + place % side, top + place / side);
-            sheet.put_pixel(x as u32, y as u32, image::Rgb([pixel[0], pixel[1], pixel[2]]));
+            sheet.put_pixel(
+                x as u32,
+                y as u32,
+                image::Rgb([pixel[0], pixel[1], pixel[2]]),
+            );
         }
     }
     sheet
@@ -183,18 +253,27 @@ fn predictions(demo: &Demo) -> Result<Picture, DemoError> {
         let picture = tile(demo.gallery.picture(index), SIDE, 1);
         let shown = demo.gallery.labels[index].expression;
         let shown = shown.map_or("no basic expression", |class| EXPRESSIONS[class as usize]);
-        let mut bars: Vec<(String, f64)> =
-            prediction.expression.iter().map(|(name, p)| (name.clone(), f64::from(*p))).collect();
+        let mut bars: Vec<(String, f64)> = prediction
+            .expression
+            .iter()
+            .map(|(name, p)| (name.clone(), f64::from(*p)))
+            .collect();
         bars.sort_by(|a, b| b.1.total_cmp(&a.1));
         bars.truncate(3);
         let on = prediction.action_units.iter().filter(|(_, p)| *p > 0.5);
-        let on: Vec<String> = on.map(|(name, _)| name.trim_start_matches("au").to_owned()).collect();
+        let on: Vec<String> = on
+            .map(|(name, _)| name.trim_start_matches("au").to_owned())
+            .collect();
         let axis = |value: Option<f32>| value.unwrap_or(0.0);
         tiles.push(Tile {
             png: png(&picture)?,
             caption: format!(
                 "shows {shown}; AU {}; valence {:+.2}, arousal {:+.2}",
-                if on.is_empty() { "none".to_owned() } else { on.join(" ") },
+                if on.is_empty() {
+                    "none".to_owned()
+                } else {
+                    on.join(" ")
+                },
                 axis(prediction.valence),
                 axis(prediction.arousal)
             ),
@@ -211,7 +290,10 @@ fn predictions(demo: &Demo) -> Result<Picture, DemoError> {
 
 /// The closing table as text.
 pub fn text(demo: &Demo) -> String {
-    let mut text = format!("{:<30}{:>10}{:>12}{:>12}\n", "on people not seen in training", "chance", "uncoupled", "coupled");
+    let mut text = format!(
+        "{:<30}{:>10}{:>12}{:>12}\n",
+        "on people not seen in training", "chance", "uncoupled", "coupled"
+    );
     for (name, [chance, uncoupled, coupled]) in rows(demo) {
         text += &format!("{name:<30}{chance:>10.3}{uncoupled:>12.3}{coupled:>12.3}\n");
     }
