@@ -6,6 +6,7 @@ pub mod elementwise;
 pub mod gemm;
 pub mod harness;
 pub mod image;
+pub mod layout;
 pub mod loss;
 pub mod norm;
 pub mod optim;

@@ -2,35 +2,11 @@
 
 use kernels_tests::conv::{self as reference, Conv2dShape};
 use kernels_tests::harness::{compare, execute, gpu, pad, unpad};
+use kernels_tests::layout::{depthwise_filters, depthwise_unfilters, filters, unfilters};
 use kernels_tests::random::Draw;
-use kinesic::kernels::{KernelError, conv, padded};
+use kinesic::kernels::{KernelError, conv};
 
 const SEED: u64 = 20;
-
-fn kernel_shape(shape: &Conv2dShape) -> conv::Conv2dShape {
-    let Conv2dShape {
-        n,
-        h,
-        w,
-        c,
-        k,
-        r,
-        s,
-        stride,
-        padding,
-    } = *shape;
-    conv::Conv2dShape {
-        n,
-        h,
-        w,
-        c,
-        k,
-        r,
-        s,
-        stride,
-        padding,
-    }
-}
 
 /// Backbone layers, the edges of tiles (8 vectors of channels, 4 pixels), and drawn awkward ones.
 fn shapes() -> Vec<Conv2dShape> {
@@ -88,33 +64,6 @@ fn software() -> Vec<bool> {
     vec![false]
 }
 
-/// OIHW to the kernels' [R,S,C,K].
-fn weight(shape: &Conv2dShape, oihw: &[f64]) -> Vec<f32> {
-    let Conv2dShape { c, k, r, s, .. } = *shape;
-    let mut out = vec![0.0; r * s * padded(c) * padded(k)];
-    for (index, value) in oihw.iter().enumerate() {
-        let (rs, c_, k_) = (index % (r * s), index / (r * s) % c, index / (r * s * c));
-        out[(rs * padded(c) + c_) * padded(k) + k_] = *value as f32;
-    }
-    out
-}
-
-fn unweight(shape: &Conv2dShape, stored: &[f32]) -> Vec<f32> {
-    let Conv2dShape { c, k, r, s, .. } = *shape;
-    let mut left = stored.to_vec();
-    let out = (0..k * c * r * s)
-        .map(|index| {
-            let (rs, c_, k_) = (index % (r * s), index / (r * s) % c, index / (r * s * c));
-            std::mem::take(&mut left[(rs * padded(c) + c_) * padded(k) + k_])
-        })
-        .collect();
-    assert!(
-        left.iter().all(|&value| value == 0.0),
-        "{shape:?}: padding of the weight's gradient"
-    );
-    out
-}
-
 mod conv2d_forward {
     use super::*;
 
@@ -137,13 +86,13 @@ mod conv2d_forward {
             let bias = b.as_ref().map_or(Vec::new(), |b| pad(b, shape.k));
             for software in software() {
                 let call = conv::Conv2dForward {
-                    shape: kernel_shape(shape),
+                    shape: (*shape).into(),
                     bias: b.is_some(),
                     software,
                 }
                 .call()
                 .unwrap();
-                let y = execute(&call, &[&pad(&x, shape.c), &weight(shape, &w), &bias]);
+                let y = execute(&call, &[&pad(&x, shape.c), &filters(shape, &w), &bias]);
                 let what = format!("seed {SEED}, software {software}, {shape:?}");
                 let depth = shape.r * shape.s * shape.c;
                 compare(&what, &unpad(&what, &y[0], shape.k), &want, depth);
@@ -201,12 +150,12 @@ mod conv2d_grad_input {
             let want = reference::conv2d_grad_input(shape, &grad_y, &w);
             for software in software() {
                 let call = conv::Conv2dGradInput {
-                    shape: kernel_shape(shape),
+                    shape: (*shape).into(),
                     software,
                 }
                 .call()
                 .unwrap();
-                let grad_x = execute(&call, &[&pad(&grad_y, shape.k), &weight(shape, &w)]);
+                let grad_x = execute(&call, &[&pad(&grad_y, shape.k), &filters(shape, &w)]);
                 let what = format!("seed {SEED}, software {software}, {shape:?}");
                 let depth = shape.r * shape.s * shape.k;
                 compare(&what, &unpad(&what, &grad_x[0], shape.c), &want, depth);
@@ -220,7 +169,7 @@ mod conv2d_grad_weight {
 
     fn run(shape: &Conv2dShape, software: bool, x: &[f64], grad_y: &[f64]) -> Vec<f32> {
         let kernel = conv::Conv2dGradWeight {
-            shape: kernel_shape(shape),
+            shape: (*shape).into(),
             software,
         };
         let [first, second] = kernel.calls().unwrap();
@@ -237,8 +186,8 @@ mod conv2d_grad_weight {
             let grad_y = draw.tensor(shape.output_len(), 1.0);
             let want = reference::conv2d_grad_weight(shape, &x, &grad_y);
             for software in software() {
-                let got = unweight(shape, &run(shape, software, &x, &grad_y));
                 let what = format!("seed {SEED}, software {software}, {shape:?}");
+                let got = unfilters(&what, shape, &run(shape, software, &x, &grad_y));
                 let depth = shape.n * shape.out_h() * shape.out_w();
                 compare(&what, &got, &want, depth);
             }
@@ -332,15 +281,6 @@ mod depthwise {
             .collect()
     }
 
-    /// [C,1,R,S] to the kernels' [R,S,C].
-    fn weight(shape: &Conv2dShape, oihw: &[f64]) -> Vec<f32> {
-        let rows = shape.r * shape.s;
-        let rsc: Vec<f64> = (0..rows * shape.c)
-            .map(|i| oihw[i % shape.c * rows + i / shape.c])
-            .collect();
-        pad(&rsc, shape.c)
-    }
-
     mod forward {
         use super::*;
 
@@ -353,12 +293,12 @@ mod depthwise {
                 let want = reference::depthwise(shape, &x, &w, None);
                 for software in software() {
                     let call = conv::DepthwiseForward {
-                        shape: kernel_shape(shape),
+                        shape: (*shape).into(),
                         software,
                     }
                     .call()
                     .unwrap();
-                    let y = execute(&call, &[&pad(&x, shape.c), &weight(shape, &w)]);
+                    let y = execute(&call, &[&pad(&x, shape.c), &depthwise_filters(shape, &w)]);
                     let what = format!("seed {SEED}, software {software}, {shape:?}");
                     let depth = shape.r * shape.s;
                     compare(&what, &unpad(&what, &y[0], shape.c), &want, depth);
@@ -391,12 +331,15 @@ mod depthwise {
                 let want = reference::depthwise_grad_input(shape, &grad_y, &w);
                 for software in software() {
                     let call = conv::DepthwiseGradInput {
-                        shape: kernel_shape(shape),
+                        shape: (*shape).into(),
                         software,
                     }
                     .call()
                     .unwrap();
-                    let grad_x = execute(&call, &[&pad(&grad_y, shape.c), &weight(shape, &w)]);
+                    let grad_x = execute(
+                        &call,
+                        &[&pad(&grad_y, shape.c), &depthwise_filters(shape, &w)],
+                    );
                     let what = format!("seed {SEED}, software {software}, {shape:?}");
                     let depth = shape.r * shape.s;
                     compare(&what, &unpad(&what, &grad_x[0], shape.c), &want, depth);
@@ -410,7 +353,7 @@ mod depthwise {
 
         fn run(shape: &Conv2dShape, software: bool, x: &[f64], grad_y: &[f64]) -> Vec<f32> {
             let kernel = conv::DepthwiseGradWeight {
-                shape: kernel_shape(shape),
+                shape: (*shape).into(),
                 software,
             };
             let [first, second] = kernel.calls().unwrap();
@@ -428,11 +371,8 @@ mod depthwise {
                 let want = reference::depthwise_grad_weight(shape, &x, &grad_y);
                 for software in software() {
                     let what = format!("seed {SEED}, software {software}, {shape:?}");
-                    let rsc = unpad(&what, &run(shape, software, &x, &grad_y), shape.c);
-                    let rows = shape.r * shape.s;
-                    let got: Vec<f32> = (0..rows * shape.c)
-                        .map(|i| rsc[i % rows * shape.c + i / rows])
-                        .collect();
+                    let got = run(shape, software, &x, &grad_y);
+                    let got = depthwise_unfilters(&what, shape, &got);
                     compare(&what, &got, &want, shape.n * shape.out_h() * shape.out_w());
                 }
             }

@@ -12,6 +12,7 @@ pub mod conv;
 pub mod elementwise;
 mod error;
 pub mod face;
+pub mod gemm;
 pub mod image;
 pub mod loss;
 pub mod norm;
