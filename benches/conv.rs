@@ -1,0 +1,176 @@
+//! Convolutions of `mobile` at 48 × 48 and of ResNet at 112 × 112 and 224 × 224, forward and both gradients.
+
+mod common;
+
+use common::{Line, quick, variants};
+use criterion::{Criterion, criterion_group, criterion_main};
+use kernels_tests::Reference;
+use kernels_tests::conv::{self as reference, Conv2dShape};
+use kernels_tests::harness::{compare, pad, unpad};
+use kernels_tests::layout::{depthwise_filters, depthwise_unfilters, filters, unfilters};
+use kernels_tests::random::Draw;
+use kinesic::kernels::conv;
+
+/// Images, side, input and output channels, filter, stride; padded so that stride 1 keeps the side.
+fn shape([n, side, c, k, r, stride]: [usize; 6]) -> Conv2dShape {
+    Conv2dShape {
+        n: if quick() { 1 } else { n },
+        h: if quick() { side.min(9) } else { side },
+        w: if quick() { side.min(9) } else { side },
+        c,
+        k,
+        r,
+        s: r,
+        stride: [stride; 2],
+        padding: [r / 2; 2],
+    }
+}
+
+fn name(shape: &Conv2dShape) -> String {
+    let Conv2dShape {
+        n, h, w, c, k, r, ..
+    } = shape;
+    format!("n{n}h{h}w{w}c{c}k{k}r{r}s{}", shape.stride[0])
+}
+
+/// A problem with random values and its twin.
+struct Problem {
+    shape: Conv2dShape,
+    twin: conv::Conv2dShape,
+    x: Vec<f64>,
+    weight: Vec<f64>,
+    grad_y: Vec<f64>,
+}
+
+impl Problem {
+    fn new(sizes: [usize; 6], weight_len: fn(&Conv2dShape) -> usize) -> Self {
+        let shape = shape(sizes);
+        let mut draw = Draw::new("conv bench", 1);
+        Self {
+            shape,
+            twin: shape.into(),
+            x: draw.tensor(shape.input_len(), 1.0),
+            weight: draw.tensor(weight_len(&shape), 1.0),
+            grad_y: draw.tensor(shape.output_len(), 1.0),
+        }
+    }
+
+    /// The terms of a sum of the output, of the input's gradient, and of the weight's.
+    fn depths(&self) -> [usize; 3] {
+        let Conv2dShape { c, k, r, s, .. } = self.shape;
+        let pixels = self.shape.n * self.shape.out_h() * self.shape.out_w();
+        [r * s * c, r * s * k, pixels]
+    }
+}
+
+/// Holds rows of channels against a reference.
+fn rows(want: &Reference, channels: usize, depth: usize) -> impl Fn(&str, &[f32]) {
+    move |what, got| compare(what, &unpad(what, got, channels), want, depth)
+}
+
+fn conv2d(criterion: &mut Criterion) {
+    for sizes in [
+        [64, 24, 16, 32, 1, 1],
+        [64, 12, 32, 64, 1, 1],
+        [64, 6, 64, 128, 1, 1],
+        [2, 112, 3, 64, 7, 2],
+        [2, 56, 64, 64, 3, 1],
+        [2, 14, 256, 256, 3, 1],
+        [2, 28, 128, 256, 1, 2],
+    ] {
+        let problem = Problem::new(sizes, Conv2dShape::weight_len);
+        let (s, shape) = (&problem.shape, problem.twin);
+        let [forward, grad_input, grad_weight] = problem.depths();
+        let y = reference::conv2d(s, &problem.x, &problem.weight, None);
+        let grad_x = reference::conv2d_grad_input(s, &problem.grad_y, &problem.weight);
+        let grad_w = reference::conv2d_grad_weight(s, &problem.x, &problem.grad_y);
+        let (x, w) = (pad(&problem.x, s.c), filters(s, &problem.weight));
+        let g = pad(&problem.grad_y, s.k);
+        for (variant, software) in variants() {
+            let line = |kernel| Line {
+                kernel,
+                variant,
+                shape: name(s),
+            };
+            let bias = false;
+            let call = conv::Conv2dForward {
+                shape,
+                bias,
+                software,
+            }
+            .call()
+            .unwrap();
+            line("conv/conv2d_forward").measure(
+                criterion,
+                &[call],
+                &[&x, &w, &[]],
+                rows(&y, s.k, forward),
+            );
+            let call = conv::Conv2dGradInput { shape, software }.call().unwrap();
+            line("conv/conv2d_grad_input").measure(
+                criterion,
+                &[call],
+                &[&g, &w],
+                rows(&grad_x, s.c, grad_input),
+            );
+            let calls = conv::Conv2dGradWeight { shape, software }.calls().unwrap();
+            line("conv/conv2d_grad_weight").measure(criterion, &calls, &[&x, &g], |what, got| {
+                compare(what, &unfilters(what, s, got), &grad_w, grad_weight);
+            });
+        }
+    }
+}
+
+fn depthwise(criterion: &mut Criterion) {
+    for sizes in [
+        [64, 24, 16, 16, 3, 1],
+        [64, 24, 32, 32, 3, 2],
+        [64, 12, 64, 64, 3, 1],
+        [64, 24, 96, 96, 3, 1],
+    ] {
+        let problem = Problem::new(sizes, Conv2dShape::depthwise_weight_len);
+        let (s, shape) = (&problem.shape, problem.twin);
+        let window = s.r * s.s;
+        let pixels = problem.depths()[2];
+        let y = reference::depthwise(s, &problem.x, &problem.weight, None);
+        let grad_x = reference::depthwise_grad_input(s, &problem.grad_y, &problem.weight);
+        let grad_w = reference::depthwise_grad_weight(s, &problem.x, &problem.grad_y);
+        let (x, w) = (pad(&problem.x, s.c), depthwise_filters(s, &problem.weight));
+        let g = pad(&problem.grad_y, s.c);
+        for (variant, software) in variants() {
+            let line = |kernel| Line {
+                kernel,
+                variant,
+                shape: name(s),
+            };
+            let call = conv::DepthwiseForward { shape, software }.call().unwrap();
+            line("conv/depthwise_forward").measure(
+                criterion,
+                &[call],
+                &[&x, &w],
+                rows(&y, s.c, window),
+            );
+            let call = conv::DepthwiseGradInput { shape, software }.call().unwrap();
+            line("conv/depthwise_grad_input").measure(
+                criterion,
+                &[call],
+                &[&g, &w],
+                rows(&grad_x, s.c, window),
+            );
+            let calls = conv::DepthwiseGradWeight { shape, software }
+                .calls()
+                .unwrap();
+            line("conv/depthwise_grad_weight").measure(
+                criterion,
+                &calls,
+                &[&x, &g],
+                |what, got| {
+                    compare(what, &depthwise_unfilters(what, s, got), &grad_w, pixels);
+                },
+            );
+        }
+    }
+}
+
+criterion_group!(benches, conv2d, depthwise);
+criterion_main!(benches);
