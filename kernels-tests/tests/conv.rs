@@ -261,6 +261,17 @@ mod depthwise {
                 });
             }
         }
+        // More strips than groups, and the last group shorter than the others.
+        shapes.push(Conv2dShape {
+            n: 65,
+            h: 3,
+            w: 4,
+            c: 128,
+            r: 3,
+            s: 3,
+            padding: [1; 2],
+            ..shapes[0]
+        });
         let layer = Conv2dShape {
             n: 64,
             h: 12,
