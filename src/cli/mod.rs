@@ -4,18 +4,21 @@
 mod adapters;
 mod bench;
 mod demo;
+mod eval;
 mod faces;
 mod failure;
 mod parity;
 mod plan;
+mod predict;
 mod progress;
 mod train;
 
 use crate::gpu::{AdapterChoice, Gpu};
+use crate::infer::Model;
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -59,6 +62,10 @@ enum Command {
     Adapters,
     /// Trains a network
     Train(train::TrainArgs),
+    /// Measures every task that a table has labels for
+    Eval(eval::EvalArgs),
+    /// Says what is in photos of faces
+    Predict(predict::PredictArgs),
     /// Shows a network's compiled plan: dispatches, bytes, FLOPs, memory
     Plan(plan::PlanArgs),
     /// Measures whole steps
@@ -76,6 +83,8 @@ pub fn main() -> ExitCode {
         Command::Faces(args) => faces::run(&cli.common, &args),
         Command::Adapters => adapters::run(&cli.common),
         Command::Train(args) => train::run_command(&cli.common, &args),
+        Command::Eval(args) => eval::run(&cli.common, &args),
+        Command::Predict(args) => predict::run(&cli.common, &args),
         Command::Plan(args) => plan::run(&cli.common, &args),
         Command::Bench(args) => bench::run(&cli.common, &args),
         Command::Parity(args) => parity::run(&cli.common, &args),
@@ -111,6 +120,15 @@ impl Common {
             None => print(&text()),
         }
     }
+}
+
+/// Reads a weight file.
+fn load_model(path: &Path) -> Result<Model, Failure> {
+    let name = || path.display().to_string();
+    let bytes = std::fs::read(path)
+        .map_err(|error| Failure::Input(anyhow::Error::new(error).context(name())))?;
+    Model::from_safetensors(&bytes)
+        .map_err(|error| Failure::Input(anyhow::Error::new(error).context(name())))
 }
 
 /// A flag that the first Ctrl-C sets, so that the work can end in order; the second one ends the process.

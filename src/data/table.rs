@@ -41,6 +41,22 @@ pub struct Row {
     pub split: Option<String>,
 }
 
+impl Row {
+    /// An image without labels.
+    pub fn unlabelled(image: PathBuf) -> Self {
+        Self {
+            line: 0,
+            image,
+            labels: Labels::default(),
+            compound: None,
+            identity: None,
+            attributes: [0; 2],
+            face: None,
+            split: None,
+        }
+    }
+}
+
 /// Two images of a verification table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pair {
@@ -324,13 +340,7 @@ impl Reader<'_> {
     ) -> Result<(), DataError> {
         let mut row = Row {
             line,
-            image: PathBuf::new(),
-            labels: Labels::default(),
-            compound: None,
-            identity: None,
-            attributes: [0; 2],
-            face: None,
-            split: None,
+            ..Row::unlabelled(PathBuf::new())
         };
         let mut axes = [None; 2];
         let mut face = [None; 4];

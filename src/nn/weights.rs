@@ -4,8 +4,11 @@ use super::{Network, layout};
 use crate::random::Random;
 use crate::tape::{Graph, Shape, Slot, TapeError};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use thiserror::Error;
+
+/// The one entry of the metadata.
+const METADATA: &str = "kinesic";
 
 /// What is wrong with a weight file.
 #[derive(Debug, Error)]
@@ -175,6 +178,10 @@ impl Weights {
                 Ok((name.as_str(), view.map_err(format)?))
             })
             .collect();
+        // One entry holds all: the format keeps entries in the order of a hash, and equal weights shall be equal files.
+        let sorted: BTreeMap<_, _> = metadata.into_iter().collect();
+        let text = serde_json::to_string(&sorted).unwrap_or_default();
+        let metadata = HashMap::from([(METADATA.to_owned(), text)]);
         safetensors::serialize(views?, Some(metadata)).map_err(format)
     }
 
@@ -185,7 +192,9 @@ impl Weights {
     pub fn metadata(file: &[u8]) -> Result<HashMap<String, String>, WeightsError> {
         let (_, metadata) =
             SafeTensors::read_metadata(file).map_err(|source| WeightsError::Format { source })?;
-        Ok(metadata.metadata().clone().unwrap_or_default())
+        let text = metadata.metadata().as_ref().and_then(|entries| entries.get(METADATA));
+        // Another program's file has none, or none that is meant for us.
+        Ok(text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default())
     }
 
     /// A flat buffer laid out like the parameters, from the tensors whose names begin with `prefix`.

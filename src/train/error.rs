@@ -32,6 +32,9 @@ pub enum TrainError {
     /// The TensorBoard events.
     #[error(transparent)]
     TensorBoard(#[from] TensorBoardError),
+    /// The picture of the curves.
+    #[error("curves.png: {0}")]
+    Picture(#[from] crate::picture::PictureError),
     /// A folder that holds a run already.
     #[error("{} holds a run already: go on with --resume, or give another --out", path.display())]
     RunExists {

@@ -296,6 +296,81 @@ pub fn auc(scores: &[(f32, bool)]) -> Option<f64> {
     Some((ranks - on * (on + 1.0) / 2.0) / (on * off))
 }
 
+/// Metrics of face verification.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Verification {
+    /// The mean over ten folds of the accuracy at the threshold that is best on the other nine.
+    pub accuracy: f64,
+    /// The area under the ROC curve.
+    pub auc: f64,
+    /// The share of same pairs accepted at the lowest threshold that accepts at most a hundredth of the different ones.
+    #[serde(rename = "tar_at_far_1e-2")]
+    pub tar_at_far: f64,
+}
+
+/// Verification by similarity: pairs of (similarity, same person) in their order, cut into ten folds. `None` for fewer than
+/// ten pairs, or where one of the answers does not occur.
+pub fn verification(pairs: &[(f32, bool)]) -> Option<Verification> {
+    if pairs.len() < 10 {
+        return None;
+    }
+    let auc = auc(pairs)?;
+    let accuracies = (0..10).map(|fold| {
+        let inside = |index: usize| index * 10 / pairs.len() == fold;
+        let split = |wanted: bool| {
+            let part = pairs
+                .iter()
+                .enumerate()
+                .filter(move |(index, _)| inside(*index) == wanted);
+            part.map(|(_, pair)| *pair).collect::<Vec<_>>()
+        };
+        let threshold = best_threshold(&split(false));
+        let test = split(true);
+        test.iter()
+            .filter(|(score, same)| (*score > threshold) == *same)
+            .count() as f64
+            / test.len() as f64
+    });
+    let accuracies: Vec<f64> = accuracies.collect();
+    let mut different: Vec<f32> = pairs
+        .iter()
+        .filter(|(_, same)| !same)
+        .map(|(score, _)| *score)
+        .collect();
+    different.sort_by(|a, b| b.total_cmp(a));
+    let threshold = different[different.len() / 100];
+    let same = pairs.iter().filter(|(_, same)| *same).count() as f64;
+    let accepted = pairs
+        .iter()
+        .filter(|(score, same)| *same && *score > threshold)
+        .count() as f64;
+    Some(Verification {
+        accuracy: mean(&accuracies)?,
+        auc,
+        tar_at_far: accepted / same,
+    })
+}
+
+/// The threshold above which most pairs are right to be called the same.
+fn best_threshold(pairs: &[(f32, bool)]) -> f32 {
+    let mut sorted = pairs.to_vec();
+    sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
+    // Below every score all are called the same.
+    let mut right = sorted.iter().filter(|(_, same)| *same).count() as i64;
+    let mut best = (right, f32::NEG_INFINITY);
+    for (index, (score, same)) in sorted.iter().enumerate() {
+        right += if *same { -1 } else { 1 };
+        let last_of_ties = sorted.get(index + 1).is_none_or(|next| next.0 > *score);
+        if last_of_ties && right > best.0 {
+            let next = sorted
+                .get(index + 1)
+                .map_or(*score, |next| 0.5 * (next.0 + score));
+            best = (right, next);
+        }
+    }
+    best.1
+}
+
 /// Lin's concordance correlation coefficient of (prediction, label) pairs with population moments; 0 where both are constant.
 pub fn ccc(pairs: &[(f64, f64)]) -> f64 {
     let n = pairs.len() as f64;
@@ -345,6 +420,28 @@ mod tests {
             1.5 / 4.0,
         );
         assert_eq!(auc(&[(0.3, true)]), None);
+    }
+
+    #[test]
+    fn verification_of_separable_and_constant_scores() {
+        let pairs = |apart: f32| {
+            (0..40)
+                .map(|i| {
+                    (
+                        if i % 2 == 0 { 0.5 + apart } else { 0.5 - apart },
+                        i % 2 == 0,
+                    )
+                })
+                .collect::<Vec<_>>()
+        };
+        let clear = verification(&pairs(0.3)).unwrap();
+        assert_eq!(
+            (clear.accuracy, clear.auc, clear.tar_at_far),
+            (1.0, 1.0, 1.0)
+        );
+        let blind = verification(&pairs(0.0)).unwrap();
+        assert_eq!((blind.auc, blind.tar_at_far), (0.5, 0.0));
+        assert_eq!(verification(&pairs(0.3)[..8]), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A run: data in, checkpoints, weights and a log out.
 
 use super::config::{Config, DataConfig};
+use super::curves::{curves_png, from_log};
 use super::event::{Event, Losses, Outcome};
 use super::log::{LogWriter, read as read_log};
 use super::tensorboard::EventWriter;
@@ -441,7 +442,11 @@ impl<'a> Run<'a> {
             best_score: self.best,
             best_step: self.best_step,
         })?;
-        Ok(())
+        let curves = from_log(&read_log(&self.out.join("log.jsonl"))?);
+        if curves.is_empty() {
+            return Ok(());
+        }
+        write_atomically(&self.out.join("curves.png"), &curves_png(&curves)?)
     }
 }
 

@@ -1,0 +1,243 @@
+//! `kinesic predict`.
+
+use super::{Common, Failure, load_model, print};
+use crate::data::{Row, Table, decode};
+use crate::infer::{Model, Prediction, Predictor, Reader};
+use crate::train::write_atomically;
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Crop {
+    /// The whole picture is the face, or the table's box
+    Given,
+    /// Faces are found in the picture: not there yet
+    Detect,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example: kinesic predict runs/demo/weights.safetensors faces/ --csv faces.csv"
+)]
+pub(super) struct PredictArgs {
+    /// The weights, written by `train` or `demo`
+    weights: PathBuf,
+    /// Photos, folders of photos, or tables
+    #[arg(required = true)]
+    input: Vec<PathBuf>,
+    /// Writes one row a face
+    #[arg(long, value_name = "F")]
+    csv: Option<PathBuf>,
+    /// Writes one JSON object a face
+    #[arg(long, value_name = "F")]
+    jsonl: Option<PathBuf>,
+    /// The folder of predictions.csv and predictions.jsonl
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Where the faces are
+    #[arg(long, value_enum, default_value_t = Crop::Given)]
+    crop: Crop,
+    /// Images a batch
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    batch: u32,
+}
+
+/// One face.
+#[derive(Serialize)]
+struct Record {
+    image: PathBuf,
+    #[serde(rename = "box")]
+    face: Option<[f32; 4]>,
+    #[serde(flatten)]
+    prediction: Prediction,
+}
+
+const ENDINGS: [&str; 5] = ["png", "jpg", "jpeg", "bmp", "webp"];
+
+pub(super) fn run(common: &Common, args: &PredictArgs) -> Result<(), Failure> {
+    if args.crop == Crop::Detect {
+        return Err(Failure::Input(anyhow::anyhow!(
+            "--crop detect is not there yet: give pictures of one face each, or a table with x,y,w,h"
+        )));
+    }
+    let model = load_model(&args.weights)?;
+    let mut rows = Vec::new();
+    for input in &args.input {
+        rows.extend(faces(input)?);
+    }
+    // Every picture is decoded before anything is written.
+    let mut pixels = Vec::new();
+    for row in &rows {
+        pixels.extend(decode(&row.image, row.face, model.size).map_err(Failure::input)?);
+    }
+    let records = predict(common, &model, args.batch as usize, rows, &pixels)?;
+    if let Some(folder) = &args.out {
+        write_atomically(&folder.join("predictions.csv"), csv(&records).as_bytes())?;
+        write_atomically(
+            &folder.join("predictions.jsonl"),
+            jsonl(&records)?.as_bytes(),
+        )?;
+    }
+    if let Some(path) = &args.csv {
+        write_atomically(path, csv(&records).as_bytes())?;
+    }
+    if let Some(path) = &args.jsonl {
+        write_atomically(path, jsonl(&records)?.as_bytes())?;
+    }
+    if common.json.is_some() {
+        return common.report(&records, String::new);
+    }
+    print(&text(&records))
+}
+
+/// The pictures that an argument stands for.
+fn faces(input: &Path) -> Result<Vec<Row>, Failure> {
+    let ending = |path: &Path| {
+        path.extension()
+            .map(|ending| ending.to_string_lossy().to_lowercase())
+            .unwrap_or_default()
+    };
+    if input.is_dir() {
+        let entries = std::fs::read_dir(input).map_err(|error| {
+            Failure::Input(anyhow::Error::new(error).context(input.display().to_string()))
+        })?;
+        let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        paths.retain(|path| ENDINGS.contains(&ending(path).as_str()));
+        paths.sort();
+        if paths.is_empty() {
+            return Err(Failure::Input(anyhow::anyhow!(
+                "{}: no picture in this folder",
+                input.display()
+            )));
+        }
+        return Ok(paths.into_iter().map(Row::unlabelled).collect());
+    }
+    if ["csv", "jsonl", "ndjson"].contains(&ending(input).as_str()) {
+        return Ok(Table::read(input).map_err(Failure::input)?.rows);
+    }
+    Ok(vec![Row::unlabelled(input.to_owned())])
+}
+
+fn predict(
+    common: &Common,
+    model: &Model,
+    batch: usize,
+    rows: Vec<Row>,
+    pixels: &[u8],
+) -> Result<Vec<Record>, Failure> {
+    let gpu = common.gpu()?;
+    let predictor = gpu.block_on(Predictor::new(&gpu, model, batch.min(rows.len())))?;
+    let reader = Reader::new(&model.tasks);
+    let outputs = gpu.block_on(predictor.run_all(pixels))?;
+    rows.into_iter()
+        .zip(outputs)
+        .map(|(row, output)| {
+            Ok(Record {
+                image: row.image,
+                face: row.face,
+                prediction: reader.read(&output.logits)?,
+            })
+        })
+        .collect()
+}
+
+fn jsonl(records: &[Record]) -> Result<String, Failure> {
+    let mut text = String::new();
+    for record in records {
+        text += &serde_json::to_string(record).map_err(Failure::work)?;
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+/// A cell that may hold commas or quotes.
+fn quoted(cell: &str) -> String {
+    if cell.contains([',', '"', '\n']) {
+        format!("\"{}\"", cell.replace('"', "\"\""))
+    } else {
+        cell.to_owned()
+    }
+}
+
+/// Probabilities in 0 to 1 under the outputs' names; valence and arousal in -1 to 1.
+fn csv(records: &[Record]) -> String {
+    let mut text = "image,expression".to_owned();
+    if let Some(first) = records.first() {
+        for (name, _) in first
+            .prediction
+            .expression
+            .iter()
+            .chain(&first.prediction.action_units)
+        {
+            let _ = write!(text, ",{name}");
+        }
+    }
+    text += ",valence,arousal,compound\n";
+    for record in records {
+        let prediction = &record.prediction;
+        let _ = write!(
+            text,
+            "{},{}",
+            quoted(&record.image.display().to_string()),
+            prediction.top().0
+        );
+        for (_, value) in prediction.expression.iter().chain(&prediction.action_units) {
+            let _ = write!(text, ",{value:.5}");
+        }
+        let axis =
+            |value: Option<f32>| value.map_or_else(String::new, |value| format!("{value:.5}"));
+        let compound = prediction.compound.unwrap_or_default();
+        let _ = writeln!(
+            text,
+            ",{},{},{compound}",
+            axis(prediction.valence),
+            axis(prediction.arousal)
+        );
+    }
+    text
+}
+
+fn text(records: &[Record]) -> String {
+    let width = records
+        .iter()
+        .map(|r| r.image.display().to_string().chars().count())
+        .max()
+        .unwrap_or(5)
+        .clamp(5, 48);
+    let mut text = format!(
+        "{:<width$}  {:<18}{:>8}{:>8}  {:<24}{}\n",
+        "image", "expression", "valence", "arousal", "compound", "action units"
+    );
+    for record in records {
+        let name = record.image.display().to_string();
+        let count = name.chars().count();
+        let name: String = name.chars().skip(count.saturating_sub(width)).collect();
+        let prediction = &record.prediction;
+        let (top, p) = prediction.top();
+        let on: Vec<&str> = prediction
+            .action_units
+            .iter()
+            .filter(|(_, p)| *p > 0.5)
+            .map(|(name, _)| name.trim_start_matches("au"))
+            .collect();
+        let axis = |value: Option<f32>| {
+            value.map_or_else(|| "-".to_owned(), |value| format!("{value:+.2}"))
+        };
+        let _ = writeln!(
+            text,
+            "{name:<width$}  {:<18}{:>8}{:>8}  {:<24}{}",
+            format!("{top} {:.0} %", 100.0 * p),
+            axis(prediction.valence),
+            axis(prediction.arousal),
+            prediction.compound.unwrap_or("-"),
+            if on.is_empty() {
+                "none".to_owned()
+            } else {
+                on.join(" ")
+            }
+        );
+    }
+    text
+}
