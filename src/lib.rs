@@ -17,3 +17,8 @@ pub mod tape;
 pub mod train;
 
 pub use wgpu;
+
+/// The examples in README.md compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

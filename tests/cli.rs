@@ -122,7 +122,10 @@ mod train {
         child.wait().unwrap();
         assert!(checkpoint.exists(), "no checkpoint within 30 s");
         succeeds(&["train", &config, "--out", &c, "--resume"]);
-        assert!(weights(&a) == weights(&c), "a resumed run differs from an uninterrupted one");
+        assert!(
+            weights(&a) == weights(&c),
+            "a resumed run differs from an uninterrupted one"
+        );
         let log = text(&read(&Path::new(&c).join("log.jsonl")));
         let steps = log
             .lines()
@@ -138,7 +141,10 @@ mod train {
             &faces.text("d"),
         ]);
         assert!(other.contains("12 steps"), "{other}");
-        assert!(weights(&a) != weights(&faces.text("d")), "another seed gives other weights");
+        assert!(
+            weights(&a) != weights(&faces.text("d")),
+            "another seed gives other weights"
+        );
     }
 
     #[test]

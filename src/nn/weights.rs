@@ -192,9 +192,14 @@ impl Weights {
     pub fn metadata(file: &[u8]) -> Result<HashMap<String, String>, WeightsError> {
         let (_, metadata) =
             SafeTensors::read_metadata(file).map_err(|source| WeightsError::Format { source })?;
-        let text = metadata.metadata().as_ref().and_then(|entries| entries.get(METADATA));
+        let text = metadata
+            .metadata()
+            .as_ref()
+            .and_then(|entries| entries.get(METADATA));
         // Another program's file has none, or none that is meant for us.
-        Ok(text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default())
+        Ok(text
+            .and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_default())
     }
 
     /// A flat buffer laid out like the parameters, from the tensors whose names begin with `prefix`.

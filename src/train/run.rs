@@ -262,14 +262,14 @@ impl<'a> Run<'a> {
             let stop = self.observer.stop();
             let last = done == self.total || stop;
             if last
-                || done % self.config.train.checkpoint_every.max(1) == 0
-                || done % validate_every == 0
+                || done.is_multiple_of(self.config.train.checkpoint_every.max(1))
+                || done.is_multiple_of(validate_every)
             {
                 self.drain()?;
-                if done == self.total || done % validate_every == 0 {
+                if done == self.total || done.is_multiple_of(validate_every) {
                     self.validate()?;
                 }
-                if last || done % self.config.train.checkpoint_every.max(1) == 0 {
+                if last || done.is_multiple_of(self.config.train.checkpoint_every.max(1)) {
                     self.checkpoint()?;
                 }
             }
@@ -304,7 +304,7 @@ impl<'a> Run<'a> {
         let batch = self.config.train.batch as u64;
         let rate = (steps * batch) as f64 / self.clock.since.elapsed().as_secs_f64().max(1e-9);
         self.observer.step(done, rate, losses.total());
-        if done % self.config.train.log_every.max(1) != 0 && done != self.total {
+        if !done.is_multiple_of(self.config.train.log_every.max(1)) && done != self.total {
             return Ok(());
         }
         let [
