@@ -147,7 +147,7 @@ pub fn compare(what: &str, got: &[f32], want: &Reference, depth: usize) {
         let tolerance =
             k * f64::powi(2.0, -24) * magnitude.max(value.abs()) + f64::from(f32::MIN_POSITIVE);
         let excess = (f64::from(got) - value).abs() / tolerance;
-        if !(excess <= 1.0) {
+        if excess.is_nan() || excess > 1.0 {
             failures += 1;
             let excess = if excess.is_nan() {
                 f64::INFINITY

@@ -42,7 +42,7 @@ fn filter_at(shape: &Conv2dShape, index: usize) -> usize {
     (tap * padded(shape.c) + c) * padded(shape.k) + k
 }
 
-/// OIHW to the kernels' [R,S,C,K], padded with zeros.
+/// OIHW to the kernels' `[R,S,C,K]`, padded with zeros.
 pub fn filters(shape: &Conv2dShape, oihw: &[f64]) -> Vec<f32> {
     let mut out = vec![0.0; shape.r * shape.s * padded(shape.c) * padded(shape.k)];
     for (index, &value) in oihw.iter().enumerate() {
@@ -67,7 +67,7 @@ pub fn unfilters(what: &str, shape: &Conv2dShape, stored: &[f32]) -> Vec<f32> {
     out
 }
 
-/// [C,1,R,S] to the kernels' [R,S,C] of a depthwise convolution, padded with zeros.
+/// `[C,1,R,S]` to the kernels' `[R,S,C]` of a depthwise convolution, padded with zeros.
 pub fn depthwise_filters(shape: &Conv2dShape, oihw: &[f64]) -> Vec<f32> {
     let window = shape.r * shape.s;
     let rsc: Vec<f64> = (0..window * shape.c)

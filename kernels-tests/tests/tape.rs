@@ -120,7 +120,7 @@ fn loss(problem: &Problem) -> f64 {
             momentum: 0.1,
         };
         shape
-            .training(&y, gamma, beta, &vec![0.0; K], &vec![1.0; K])
+            .training(&y, gamma, beta, &[0.0; K], &[1.0; K])
             .y
             .value
     };
@@ -130,8 +130,11 @@ fn loss(problem: &Problem) -> f64 {
     y.iter().zip(&problem.grad_y).map(|(y, g)| y * g).sum()
 }
 
-/// Runs one step; returns y, grad_x and the parameters' gradients in travelling order by name.
-fn run(problem: &Problem, fuse: bool) -> (Vec<f32>, Vec<f32>, Vec<(String, Vec<f32>)>) {
+/// y, grad_x and the parameters' gradients in travelling order by name.
+type Step = (Vec<f32>, Vec<f32>, Vec<(String, Vec<f32>)>);
+
+/// Runs one step.
+fn run(problem: &Problem, fuse: bool) -> Step {
     let Block {
         graph,
         x,
