@@ -1,5 +1,6 @@
 //! The predictor: weights, an inference plan, and what it says of a face.
 
+pub mod draw;
 mod model;
 mod pass;
 mod prediction;
