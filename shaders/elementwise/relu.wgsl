@@ -1,8 +1,10 @@
 // relu: the rectifier.
 //   y[i] = max(x[i], 0)
 // Layout: x, y [count] vec4.
-// Work:   an invocation does one vec4; invocations beyond the end do nothing.
+// Work:   an invocation does EACH vec4s, 64 apart so that neighbours read neighbours; those beyond the end are skipped.
 // Needs:  default limits.
+
+const EACH = 4u;
 
 struct Params { count: u32 }
 
@@ -16,9 +18,9 @@ fn relu(
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let i = (group.x + group.y * groups.x) * 64u + lane;
-    if i >= params.count {
-        return;
+    let first = (group.x + group.y * groups.x) * EACH * 64u;
+    let last = min(first + EACH * 64u, params.count);
+    for (var i = first + lane; i < last; i += 64u) {
+        y[i] = max(x[i], vec4f());
     }
-    y[i] = max(x[i], vec4f());
 }

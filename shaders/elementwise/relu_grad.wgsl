@@ -1,8 +1,10 @@
 // relu_grad: the gradient of the rectifier, by the sign of its output.
 //   grad_x[i] = y[i] > 0 ? grad_y[i] : 0
 // Layout: grad_y, y, grad_x [count] vec4.
-// Work:   an invocation does one vec4; invocations beyond the end do nothing.
+// Work:   an invocation does EACH vec4s, 64 apart so that neighbours read neighbours; those beyond the end are skipped.
 // Needs:  default limits.
+
+const EACH = 4u;
 
 struct Params { count: u32 }
 
@@ -17,9 +19,9 @@ fn relu_grad(
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let i = (group.x + group.y * groups.x) * 64u + lane;
-    if i >= params.count {
-        return;
+    let first = (group.x + group.y * groups.x) * EACH * 64u;
+    let last = min(first + EACH * 64u, params.count);
+    for (var i = first + lane; i < last; i += 64u) {
+        grad_x[i] = select(vec4f(), grad_y[i], y[i] > vec4f());
     }
-    grad_x[i] = select(vec4f(), grad_y[i], y[i] > vec4f());
 }

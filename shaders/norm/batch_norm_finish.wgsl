@@ -3,8 +3,12 @@
 //   running_mean += momentum · (mean - running_mean);  running_var += momentum · (m2 / (rows - 1) - running_var)
 // Layout: partials [groups, 2, C/4] vec4: mean, m2; gamma, beta, running_* [C/4]; statistics [2, C/4]: mean, invstd;
 //         affine [2, C/4]: scale, shift. Padding channels become zero.
-// Work:   a workgroup does one vec4 column: each lane every 64th group, then a tree over the lanes.
-// Needs:  default limits.
+// Work:   a workgroup does one vec4 column: each of its LANES every LANES-th group, then a tree over the lanes.
+// Needs:  default limits. Variants: LANES 16.
+
+// A power of two, at most MOST; chosen from the number of groups.
+override LANES: u32 = 64u;
+const MOST = 64u;
 
 struct Params { rows: u32, channels: u32, group_rows: u32, groups: u32, eps: f32, momentum: f32 }
 
@@ -19,7 +23,7 @@ struct Params { rows: u32, channels: u32, group_rows: u32, groups: u32, eps: f32
 
 struct Moments { mean: vec4f, m2: vec4f, count: u32 }
 
-var<workgroup> moments: array<Moments, 64>;
+var<workgroup> moments: array<Moments, MOST>;
 
 fn combine(a: Moments, b: Moments) -> Moments {
     let count = a.count + b.count;
@@ -29,7 +33,7 @@ fn combine(a: Moments, b: Moments) -> Moments {
     return Moments(a.mean + difference * share, a.m2 + b.m2 + between, count);
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(LANES)
 fn batch_norm_finish(
     @builtin(workgroup_id) group: vec3u,
     @builtin(num_workgroups) groups: vec3u,
@@ -41,13 +45,13 @@ fn batch_norm_finish(
         return;
     }
     var sum = Moments(vec4f(), vec4f(), 0u);
-    for (var g = lane; g < params.groups; g += 64u) {
+    for (var g = lane; g < params.groups; g += LANES) {
         let at = 2u * g * columns + column;
         let count = min(params.group_rows, params.rows - g * params.group_rows);
         sum = combine(sum, Moments(partials[at], partials[at + columns], count));
     }
     moments[lane] = sum;
-    for (var half = 32u; half > 0u; half /= 2u) {
+    for (var half = LANES / 2u; half > 0u; half /= 2u) {
         workgroupBarrier();
         if lane < half {
             moments[lane] = combine(moments[lane], moments[lane + half]);

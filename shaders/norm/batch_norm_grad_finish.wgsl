@@ -3,9 +3,12 @@
 //   k2 = -k1 · invstd · grad_gamma / rows     k3 = -k1 · grad_beta / rows - k2 · mean     EVAL: k2 = k3 = 0
 // Layout: partials [groups, 2, columns] vec4: sum, product; gamma, grad_* [columns]; statistics [2, columns]: mean, invstd;
 //         coefficients [3, columns]: k1, k2, k3.
-// Work:   a workgroup does one vec4 column: each lane every 64th group, then a tree over the lanes.
-// Needs:  default limits. Variants: EVAL (the statistics are constants).
+// Work:   a workgroup does one vec4 column: each of its LANES every LANES-th group, then a tree over the lanes.
+// Needs:  default limits. Variants: LANES 16; EVAL (the statistics are constants).
 
+// A power of two, at most MOST; chosen from the number of groups.
+override LANES: u32 = 64u;
+const MOST = 64u;
 override EVAL: bool = false;
 
 struct Params { rows: u32, columns: u32, groups: u32 }
@@ -18,10 +21,10 @@ struct Params { rows: u32, columns: u32, groups: u32 }
 @group(0) @binding(5) var<storage, read_write> grad_beta: array<vec4f>;
 @group(0) @binding(6) var<storage, read_write> coefficients: array<vec4f>;
 
-var<workgroup> sums: array<vec4f, 64>;
-var<workgroup> products: array<vec4f, 64>;
+var<workgroup> sums: array<vec4f, MOST>;
+var<workgroup> products: array<vec4f, MOST>;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(LANES)
 fn batch_norm_grad_finish(
     @builtin(workgroup_id) group: vec3u,
     @builtin(num_workgroups) groups: vec3u,
@@ -34,14 +37,14 @@ fn batch_norm_grad_finish(
     }
     var sum = vec4f();
     var product = vec4f();
-    for (var g = lane; g < params.groups; g += 64u) {
+    for (var g = lane; g < params.groups; g += LANES) {
         let at = 2u * g * columns + column;
         sum += partials[at];
         product += partials[at + columns];
     }
     sums[lane] = sum;
     products[lane] = product;
-    for (var half = 32u; half > 0u; half /= 2u) {
+    for (var half = LANES / 2u; half > 0u; half /= 2u) {
         workgroupBarrier();
         if lane < half {
             sums[lane] += sums[lane + half];

@@ -1,12 +1,14 @@
 // avg_pool2d: the mean of each window; there is no padding.
 //   y[n,p,q,c] = share · Σ x[n, p·stride + r, q·stride + s, c]     over r, s;  share = 1 / (window_h · window_w)
-// Layout: x [N,H,W,columns] vec4; y [N,P,Q,columns] vec4; count = N·P·Q·columns.
-// Work:   an invocation does one vec4 of y; invocations beyond the end do nothing.
+// Layout: x [N,H,W,columns] vec4; y [N,P,Q,columns] vec4; count = N·P·Q·parts.
+// Work:   an invocation does every parts-th vec4 of one pixel of y, at most 4, so that the index is divided once;
+//         invocations beyond the end do nothing.
 // Needs:  default limits.
 
 struct Params {
     count: u32,
     columns: u32,
+    parts: u32,
     h: u32,
     w: u32,
     out_h: u32,
@@ -32,18 +34,19 @@ fn avg_pool2d(
     if i >= params.count {
         return;
     }
-    let pixel = i / params.columns;
-    let column = i - pixel * params.columns;
+    let pixel = i / params.parts;
     let row = pixel / params.out_w;
     let image = row / params.out_h;
     let top = (row - image * params.out_h) * params.stride_h;
     let left = (pixel - row * params.out_w) * params.stride_w;
-    var sum = vec4f();
-    for (var r = 0u; r < params.window_h; r++) {
-        let source = (image * params.h + top + r) * params.w + left;
-        for (var s = 0u; s < params.window_w; s++) {
-            sum += x[(source + s) * params.columns + column];
+    for (var column = i - pixel * params.parts; column < params.columns; column += params.parts) {
+        var sum = vec4f();
+        for (var r = 0u; r < params.window_h; r++) {
+            let source = (image * params.h + top + r) * params.w + left;
+            for (var s = 0u; s < params.window_w; s++) {
+                sum += x[(source + s) * params.columns + column];
+            }
         }
+        y[pixel * params.columns + column] = sum * params.share;
     }
-    y[i] = sum * params.share;
 }

@@ -1,12 +1,14 @@
 // avg_pool2d_grad: the gradient of avg_pool2d, gathered from the windows that each element is in.
 //   grad_x[n,h,w,c] = share · Σ grad_y[n,p,q,c]     over the windows (p, q) with (h, w) in them
-// Layout: grad_y [N,P,Q,columns] vec4; grad_x [N,H,W,columns] vec4; count = N·H·W·columns.
-// Work:   an invocation does one vec4 of grad_x, windows in row-major order; invocations beyond the end do nothing.
+// Layout: grad_y [N,P,Q,columns] vec4; grad_x [N,H,W,columns] vec4; count = N·H·W·parts.
+// Work:   an invocation does every parts-th vec4 of one pixel of grad_x, at most 4, so that the index is divided once;
+//         windows in row-major order; invocations beyond the end do nothing.
 // Needs:  default limits.
 
 struct Params {
     count: u32,
     columns: u32,
+    parts: u32,
     h: u32,
     w: u32,
     out_h: u32,
@@ -38,19 +40,20 @@ fn avg_pool2d_grad(
     if i >= params.count {
         return;
     }
-    let pixel = i / params.columns;
-    let column = i - pixel * params.columns;
+    let pixel = i / params.parts;
     let row = pixel / params.w;
     let image = row / params.h;
     let v = row - image * params.h;
     let u = pixel - row * params.w;
     let rows = windows(v, params.window_h, params.stride_h, params.out_h);
     let columns = windows(u, params.window_w, params.stride_w, params.out_w);
-    var sum = vec4f();
-    for (var p = rows.x; p < rows.y; p++) {
-        for (var q = columns.x; q < columns.y; q++) {
-            sum += grad_y[((image * params.out_h + p) * params.out_w + q) * params.columns + column];
+    for (var column = i - pixel * params.parts; column < params.columns; column += params.parts) {
+        var sum = vec4f();
+        for (var p = rows.x; p < rows.y; p++) {
+            for (var q = columns.x; q < columns.y; q++) {
+                sum += grad_y[((image * params.out_h + p) * params.out_w + q) * params.columns + column];
+            }
         }
+        grad_x[pixel * params.columns + column] = sum * params.share;
     }
-    grad_x[i] = sum * params.share;
 }

@@ -1,13 +1,15 @@
 // max_pool2d: the largest element of each window, and its place for the gradient.
 //   y[n,p,q,c] = max over r, s of x[n, p·stride + r - padding, q·stride + s - padding, c];  winner = r·window_w + s
 //   What lies outside the image does not take part. Of equal elements the first wins and NaN wins over all, as in PyTorch.
-// Layout: x [N,H,W,columns] vec4; y vec4, winner vec4u [N,P,Q,columns]; count = N·P·Q·columns.
-// Work:   an invocation does one vec4 of y; invocations beyond the end do nothing.
+// Layout: x [N,H,W,columns] vec4; y vec4, winner vec4u [N,P,Q,columns]; count = N·P·Q·parts.
+// Work:   an invocation does every parts-th vec4 of one pixel of y, at most 4, so that the index is divided once;
+//         invocations beyond the end do nothing.
 // Needs:  default limits.
 
 struct Params {
     count: u32,
     columns: u32,
+    parts: u32,
     h: u32,
     w: u32,
     out_h: u32,
@@ -40,8 +42,7 @@ fn max_pool2d(
     if i >= params.count {
         return;
     }
-    let pixel = i / params.columns;
-    let column = i - pixel * params.columns;
+    let pixel = i / params.parts;
     let row = pixel / params.out_w;
     let image = row / params.out_h;
     // The window in the padded image, and the part of it that lies on the image.
@@ -51,18 +52,20 @@ fn max_pool2d(
     let first_x = max(left, params.padding_w);
     let last_y = min(top + params.window_h, params.padding_h + params.h);
     let last_x = min(left + params.window_w, params.padding_w + params.w);
-    var best = vec4f();
-    var place = vec4u();
-    for (var v = first_y; v < last_y; v++) {
-        let source = (image * params.h + v - params.padding_h) * params.w;
-        for (var u = first_x; u < last_x; u++) {
-            let value = x[(source + u - params.padding_w) * params.columns + column];
-            let first = v == first_y && u == first_x;
-            let wins = vec4<bool>(first) | (value > best) | is_nan(value);
-            best = select(best, value, wins);
-            place = select(place, vec4u((v - top) * params.window_w + u - left), wins);
+    for (var column = i - pixel * params.parts; column < params.columns; column += params.parts) {
+        var best = vec4f();
+        var place = vec4u();
+        for (var v = first_y; v < last_y; v++) {
+            let source = (image * params.h + v - params.padding_h) * params.w;
+            for (var u = first_x; u < last_x; u++) {
+                let value = x[(source + u - params.padding_w) * params.columns + column];
+                let first = v == first_y && u == first_x;
+                let wins = vec4<bool>(first) | (value > best) | is_nan(value);
+                best = select(best, value, wins);
+                place = select(place, vec4u((v - top) * params.window_w + u - left), wins);
+            }
         }
+        y[pixel * params.columns + column] = best;
+        winner[pixel * params.columns + column] = place;
     }
-    y[i] = best;
-    winner[i] = place;
 }

@@ -149,4 +149,21 @@ impl RowGroups {
             count: rows.div_ceil(each),
         }
     }
+
+    /// The lanes that finish a column, for a shader whose default is 64: fewer where few groups are left to add, as each halving of
+    /// the lanes costs a barrier.
+    pub fn finish(&self, variant: Variant) -> Variant {
+        if self.count > 128 {
+            return variant;
+        }
+        variant.set("LANES", 16)
+    }
+}
+
+/// The variants that [`RowGroups::finish`] makes of these.
+pub(super) fn all_finishes(variants: &[Variant]) -> Vec<Variant> {
+    let few = variants
+        .iter()
+        .map(|variant| variant.clone().set("LANES", 16));
+    variants.iter().cloned().chain(few).collect()
 }

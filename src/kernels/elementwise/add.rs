@@ -1,5 +1,6 @@
 //! The sum of two tensors.
 
+use super::EACH;
 use crate::gpu::Shader;
 use crate::kernels::check::{all_flags, flags, vectors, workgroups};
 use crate::kernels::{Access, Call, Kernel, KernelError, Params as _, narrow, params, shader};
@@ -31,11 +32,13 @@ impl Add {
             count: narrow(SHADER.name, count)?,
         };
         let variant = flags(&[("RELU", self.relu)]);
-        Ok(Call::new(SHADER, variant, &params, workgroups(count))?
-            .bind("a", Access::Read, self.len)
-            .bind("b", Access::Read, self.len)
-            .bind("y", Access::Write, self.len)
-            .flops(self.len as u64))
+        Ok(
+            Call::new(SHADER, variant, &params, workgroups(count.div_ceil(EACH)))?
+                .bind("a", Access::Read, self.len)
+                .bind("b", Access::Read, self.len)
+                .bind("y", Access::Write, self.len)
+                .flops(self.len as u64),
+        )
     }
 }
 

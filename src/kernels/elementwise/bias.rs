@@ -1,7 +1,7 @@
 //! A bias on every row, and its gradient.
 
 use crate::gpu::{Shader, Variant};
-use crate::kernels::check::{RowGroups, all_flags, flags, matrix, workgroups};
+use crate::kernels::check::{RowGroups, all_finishes, all_flags, flags, matrix, workgroups};
 use crate::kernels::{Access, Call, Kernel, KernelError, Params, narrow, padded, params, shader};
 
 const ADD: Shader = shader!("elementwise", "bias_add");
@@ -109,10 +109,15 @@ impl BiasGrad {
             columns: narrow(FINISH.name, columns)?,
             groups: narrow(FINISH.name, split.count)?,
         };
-        Ok(Call::new(FINISH, Variant::new(), &params, columns as u64)?
-            .bind("partials", Access::Read, self.partials_len())
-            .bind("grad_bias", Access::Write, 4 * columns)
-            .flops(self.partials_len() as u64))
+        Ok(Call::new(
+            FINISH,
+            split.finish(Variant::new()),
+            &params,
+            columns as u64,
+        )?
+        .bind("partials", Access::Read, self.partials_len())
+        .bind("grad_bias", Access::Write, 4 * columns)
+        .flops(self.partials_len() as u64))
     }
 }
 
@@ -126,6 +131,10 @@ pub(super) fn kernels() -> [Kernel; 3] {
     [
         kernel(ADD, AddParams::FIELDS, all_flags(&["RELU"])),
         kernel(REDUCE, ReduceParams::FIELDS, vec![Variant::new()]),
-        kernel(FINISH, FinishParams::FIELDS, vec![Variant::new()]),
+        kernel(
+            FINISH,
+            FinishParams::FIELDS,
+            all_finishes(&[Variant::new()]),
+        ),
     ]
 }

@@ -1,5 +1,6 @@
 //! The rectifier and its gradient.
 
+use super::EACH;
 use crate::gpu::{Shader, Variant};
 use crate::kernels::check::{vectors, workgroups};
 use crate::kernels::{Access, Call, Kernel, KernelError, Params as _, narrow, params, shader};
@@ -55,7 +56,12 @@ fn call(shader: Shader, len: usize) -> Result<Call, KernelError> {
     let params = Params {
         count: narrow(shader.name, count)?,
     };
-    Call::new(shader, Variant::new(), &params, workgroups(count))
+    Call::new(
+        shader,
+        Variant::new(),
+        &params,
+        workgroups(count.div_ceil(EACH)),
+    )
 }
 
 pub(super) fn forward() -> Kernel {

@@ -6,7 +6,7 @@
 
 use super::{Layer, MapParams, ROWS, ReduceParams, UNTOUCHED, kernel};
 use crate::gpu::Shader;
-use crate::kernels::check::{all_flags, flags, workgroups};
+use crate::kernels::check::{all_finishes, all_flags, flags, workgroups};
 use crate::kernels::{Access, Call, Kernel, KernelError, Params, narrow, params, shader};
 
 const REDUCE: Shader = shader!("norm", "batch_norm_grad_reduce");
@@ -76,7 +76,7 @@ impl BatchNormGradFinish {
             columns: narrow(FINISH.name, layer.columns)?,
             groups: narrow(FINISH.name, layer.split.count)?,
         };
-        let variant = flags(&[("EVAL", !self.training)]);
+        let variant = layer.split.finish(flags(&[("EVAL", !self.training)]));
         let call = Call::new(FINISH, variant, &params, layer.columns as u64)?;
         let width = layer.vectors(1);
         Ok(call
@@ -134,7 +134,11 @@ pub(super) fn kernels() -> [Kernel; 3] {
     let variants = all_flags(&["RESIDUAL", "RELU"]);
     [
         kernel(REDUCE, ReduceParams::FIELDS, all_flags(&["RELU"])),
-        kernel(FINISH, FinishParams::FIELDS, all_flags(&["EVAL"])),
+        kernel(
+            FINISH,
+            FinishParams::FIELDS,
+            all_finishes(&all_flags(&["EVAL"])),
+        ),
         kernel(INPUT, MapParams::FIELDS, variants),
     ]
 }

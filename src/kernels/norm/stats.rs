@@ -2,7 +2,7 @@
 
 use super::{Layer, ReduceParams, kernel};
 use crate::gpu::{Shader, Variant};
-use crate::kernels::check::{constant, rule, workgroups};
+use crate::kernels::check::{all_finishes, constant, rule, workgroups};
 use crate::kernels::{Access, Call, Kernel, KernelError, Params, narrow, params, shader};
 
 const STATS: Shader = shader!("norm", "batch_norm_stats");
@@ -83,7 +83,8 @@ impl BatchNormFinish {
             eps: self.eps,
             momentum: self.momentum,
         };
-        let call = Call::new(FINISH, Variant::new(), &params, layer.columns as u64)?;
+        let variant = layer.split.finish(Variant::new());
+        let call = Call::new(FINISH, variant, &params, layer.columns as u64)?;
         let width = layer.vectors(1);
         Ok(call
             .bind("partials", Access::Read, layer.partials_len())
@@ -105,6 +106,10 @@ pub(super) fn check_eps(kernel: &'static str, eps: f32) -> Result<(), KernelErro
 pub(super) fn kernels() -> [Kernel; 2] {
     [
         kernel(STATS, ReduceParams::FIELDS, vec![Variant::new()]),
-        kernel(FINISH, FinishParams::FIELDS, vec![Variant::new()]),
+        kernel(
+            FINISH,
+            FinishParams::FIELDS,
+            all_finishes(&[Variant::new()]),
+        ),
     ]
 }

@@ -11,6 +11,7 @@ const GRAD: Shader = shader!("pool", "avg_pool2d_grad");
 params!(Params {
     count: u32,
     columns: u32,
+    parts: u32,
     h: u32,
     w: u32,
     out_h: u32,
@@ -37,7 +38,7 @@ impl AvgPool2d {
     pub fn call(&self) -> Result<Call, KernelError> {
         let checked = check(FORWARD.name, &self.shape)?;
         let params = params(FORWARD.name, &self.shape, &checked, checked.output)?;
-        let groups = workgroups(checked.output / 4);
+        let groups = workgroups(checked.invocations(checked.output));
         Ok(Call::new(FORWARD, Variant::new(), &params, groups)?
             .bind("x", Access::Read, checked.input)
             .bind("y", Access::Write, checked.output)
@@ -60,7 +61,7 @@ impl AvgPool2dGrad {
     pub fn call(&self) -> Result<Call, KernelError> {
         let checked = check(GRAD.name, &self.shape)?;
         let params = params(GRAD.name, &self.shape, &checked, checked.input)?;
-        let groups = workgroups(checked.input / 4);
+        let groups = workgroups(checked.invocations(checked.input));
         Ok(Call::new(GRAD, Variant::new(), &params, groups)?
             .bind("grad_y", Access::Read, checked.output)
             .bind("grad_x", Access::Write, checked.input)
@@ -85,8 +86,9 @@ fn params(
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)]
     let share = (1.0 / (shape.window[0] as f64 * shape.window[1] as f64)) as f32;
     Ok(Params {
-        count: narrow(len / 4)?,
+        count: narrow(checked.invocations(len))?,
         columns: narrow(checked.columns)?,
+        parts: narrow(checked.parts())?,
         h: narrow(shape.h)?,
         w: narrow(shape.w)?,
         out_h: narrow(checked.out[0])?,

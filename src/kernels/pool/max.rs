@@ -11,6 +11,7 @@ const GRAD: Shader = shader!("pool", "max_pool2d_grad");
 params!(Params {
     count: u32,
     columns: u32,
+    parts: u32,
     h: u32,
     w: u32,
     out_h: u32,
@@ -43,7 +44,7 @@ impl MaxPool2d {
         let name = FORWARD.name;
         let checked = self.shape.check(name)?;
         let params = params(name, &self.shape, &checked, checked.output)?;
-        let groups = workgroups(checked.output / 4);
+        let groups = workgroups(checked.invocations(checked.output));
         Ok(Call::new(FORWARD, Variant::new(), &params, groups)?
             .bind("x", Access::Read, checked.input)
             .bind("y", Access::Write, checked.output)
@@ -68,7 +69,7 @@ impl MaxPool2dGrad {
         let name = GRAD.name;
         let checked = self.shape.check(name)?;
         let params = params(name, &self.shape, &checked, checked.input)?;
-        let groups = workgroups(checked.input / 4);
+        let groups = workgroups(checked.invocations(checked.input));
         Ok(Call::new(GRAD, Variant::new(), &params, groups)?
             .bind("grad_y", Access::Read, checked.output)
             .bind("winner", Access::Read, checked.output)
@@ -85,8 +86,9 @@ fn params(
 ) -> Result<Params, KernelError> {
     let narrow = |size| narrow(kernel, size);
     Ok(Params {
-        count: narrow(len / 4)?,
+        count: narrow(checked.invocations(len))?,
         columns: narrow(checked.columns)?,
+        parts: narrow(checked.parts())?,
         h: narrow(shape.h)?,
         w: narrow(shape.w)?,
         out_h: narrow(checked.out[0])?,

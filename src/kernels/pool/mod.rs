@@ -44,6 +44,16 @@ struct Checked {
 }
 
 impl Checked {
+    /// Invocations a pixel: each does up to 4 `vec4`s, as finding a pixel and its windows costs as much as reading one.
+    fn parts(&self) -> usize {
+        self.columns.div_ceil(4)
+    }
+
+    /// Invocations for a tensor of `len` elements.
+    fn invocations(&self, len: usize) -> usize {
+        len / 4 / self.columns * self.parts()
+    }
+
     /// One operation for each element of each window.
     fn additions(&self, shape: &PoolShape) -> u64 {
         let [r, s] = shape.window.map(|side| side as u64);
