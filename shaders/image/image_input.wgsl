@@ -1,6 +1,7 @@
 // image_input: crops bytes by an affine map into activations.
 //   y[n,v,u] = bytes / 127.5 - 1, interpolated bilinearly at (source x, source y) = matrix[n] · (u + ½, v + ½, 1) - ½
-//   Beyond the border its pixels repeat. The fourth channel is 0; the variant GREY has one byte a pixel, and three equal channels.
+//   Beyond the border its pixels repeat. The fourth channel is 0.
+//   GREY: one byte a pixel, and three equal channels.
 // Layout: pixels [N,H,W,3] u8 (GREY [N,H,W]), four a word, the first in the lowest bits; matrices [N,2] vec4: a b c d, e f · ·
 //         with source x = a u + b v + c and source y = d u + e v + f; y [N,height,width] vec4; count = N·height·width.
 // Work:   an invocation does one pixel of y; invocations beyond the end do nothing.

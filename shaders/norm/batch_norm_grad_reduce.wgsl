@@ -1,8 +1,8 @@
 // batch_norm_grad_reduce: partial column sums for the gradients of batch normalisation.
 //   sum[g,c] = Σ u[m,c]     product[g,c] = Σ u[m,c] · (x[m,c] - mean[c]) · invstd[c]     over the rows m of group g
 //   u = grad_y     RELU: u = y > 0 ? grad_y : 0
-// Layout: grad_y, x, y [rows, columns] vec4; statistics [2, columns]: mean, invstd; partials [groups, 2, columns]: sum, product;
-//         finished by batch_norm_grad_finish. Without RELU, y is not touched.
+// Layout: grad_y, x, y [rows, columns] vec4; statistics [2, columns]: mean, invstd; partials [groups, 2, columns]:
+//         sum, product; finished by batch_norm_grad_finish. Without RELU, y is not touched.
 // Work:   an invocation sums one group of one vec4 column; the last group has fewer rows; invocations beyond the end do
 //         nothing.
 // Needs:  default limits. Variants: RELU.
