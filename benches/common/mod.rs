@@ -1,7 +1,10 @@
 //! What every kernel bench shares: buffers, one check against the float64 reference, and timing that ends with the work.
 //!
 //! Ids are `family/kernel/variant/shape`. Time is the adapter's own (timestamps around a pass) where it has timestamps, and
-//! that from submission to completion elsewhere; throughput counts each multiply-add as two.
+//! that from submission to completion elsewhere; throughput is operations, each multiply-add counted as two, or the bytes
+//! that a kernel reads and writes where moving them is its whole work.
+
+#![allow(dead_code)] // each bench is a crate of its own and uses a part
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use kernels_tests::harness::{execute, gpu};
@@ -54,6 +57,33 @@ impl Line<'_> {
         }
         check(&id, &outputs[0]);
 
+        let flops = calls.iter().map(|call| call.flops).sum();
+        self.time(criterion, calls, inputs, Throughput::Elements(flops));
+    }
+
+    /// Runs one call whose time goes into moving bytes, `inputs` the contents of its `Read` and `Update` bindings, hands its
+    /// outputs to `check`, which panics where they are wrong, and measures.
+    pub fn stream(
+        &self,
+        criterion: &mut Criterion,
+        call: &Call,
+        inputs: &[&[f32]],
+        check: impl Fn(&str, &[Vec<f32>]),
+    ) {
+        let id = format!("{}/{}/{}", self.kernel, self.variant, self.shape);
+        check(&id, &execute(call, inputs));
+        let bytes = call.bytes_read() + call.bytes_written();
+        let calls = std::slice::from_ref(call);
+        self.time(criterion, calls, inputs, Throughput::Bytes(bytes));
+    }
+
+    fn time(
+        &self,
+        criterion: &mut Criterion,
+        calls: &[Call],
+        inputs: &[&[f32]],
+        throughput: Throughput,
+    ) {
         let gpu = gpu();
         let bound = gpu.block_on(bind(gpu, calls, inputs)).unwrap();
         let timer = gpu.block_on(Timer::new(gpu, 1)).unwrap();
@@ -61,8 +91,7 @@ impl Line<'_> {
         group.sample_size(10);
         group.warm_up_time(Duration::from_millis(300));
         group.measurement_time(Duration::from_secs(1));
-        let flops = calls.iter().map(|call| call.flops).sum();
-        group.throughput(Throughput::Elements(flops));
+        group.throughput(throughput);
         let id = BenchmarkId::new(self.variant, &self.shape);
         group.bench_function(id, |bencher| {
             bencher.iter_custom(|times| {
@@ -94,7 +123,7 @@ async fn bind(gpu: &Gpu, calls: &[Call], inputs: &[&[f32]]) -> Result<Vec<Bound>
                 // No binding is smaller than a vector.
                 _ => gpu.storage(extent.name, extent.bytes.max(16)).await?,
             };
-            if extent.access == Access::Read && bound.is_empty() {
+            if extent.access != Access::Write && bound.is_empty() {
                 let contents = inputs.next().copied().unwrap_or_default();
                 gpu.queue
                     .write_buffer(&buffer, 0, bytemuck::cast_slice(contents));
