@@ -228,6 +228,32 @@ mod face_skin_and_features {
         }
     }
 
+    /// The patches lie on either flank of the nose; without relief the head's curve alone makes them differ by 3 levels.
+    #[test]
+    fn let_the_nose_throw_light_back() {
+        let side = |light_x| Face {
+            light_x,
+            light_y: 0.2,
+            light_z: 0.6,
+            ..Face::default()
+        };
+        let patch = |picture: &[u8], columns: std::ops::Range<usize>| {
+            let rows = (22..28).flat_map(|row| columns.clone().map(move |column| (row, column)));
+            rows.map(|(row, column)| f64::from(picture[3 * (row * SIZE + column) + 1]))
+                .sum::<f64>()
+                / 12.0
+        };
+        for (light_x, sign) in [(-1.0, 1.0), (1.0, -1.0)] {
+            let picture = pictures(&[side(light_x)], SIZE).swap_remove(0);
+            let (left, right) = (patch(&picture, 21..23), patch(&picture, 25..27));
+            let step = sign * (left - right);
+            assert!(
+                step > 12.0,
+                "light from {light_x}: {left:.1} and {right:.1}"
+            );
+        }
+    }
+
     #[test]
     fn show_a_face_whatever_the_parameters() {
         let drawn = stream(7, 0..500);
@@ -300,15 +326,16 @@ mod action_units {
                 let set = [0.0, 0.5, 1.0].map(|intensity| with_unit(face, unit, intensity));
                 let shown = pictures(&set, SIZE);
                 let half = difference(&shown[0], &shown[1], rows.clone());
+                let other = difference(&shown[1], &shown[2], rows.clone());
                 let full = difference(&shown[0], &shown[2], rows.clone());
                 let around = [0..rows.start, rows.end..SIZE];
                 let rest = around.map(|rows| difference(&shown[0], &shown[2], rows));
                 let pixels = changed(&shown[0], &shown[2]);
                 let what = format!(
-                    "AU {number} of person {person}: {half:.2}, {full:.2}, elsewhere {rest:.2?}, {pixels} pixels"
+                    "AU {number} of person {person}: {half:.2} and {other:.2} of {full:.2}, elsewhere {rest:.2?}, {pixels} pixels"
                 );
                 assert!(pixels >= LEAST, "{what}: not visible");
-                assert!(half > 0.25 * full && half < full, "{what}: no intensities");
+                assert!(half.min(other) > 0.2 * full, "{what}: no intensities");
                 assert!(
                     rest.iter().all(|&rest| rest <= STRAY * full),
                     "{what}: moves the rest"

@@ -169,7 +169,7 @@ fn face_shape(
         line(0.0, 0.405, 0.24, 0.43 + 0.02 * f.au1, -0.08, 0.020, 0.22 * f.age + 0.48 * f.au1), // forehead
         line(0.22, 0.46, 0.50, 0.41, 0.14, 0.020, 0.20 * f.age + 0.48 * f.au2),
         line(0.0, 0.51, 0.36, 0.53, 0.05, 0.020, 0.22 * f.age + 0.32 * max(f.au1, f.au2)),
-        line(width + 0.04, cy + 0.08, width + 0.04, cy - 0.09, 0.22, 0.042, 0.85 * f.au14), // dimple
+        line(width + 0.04, cy + 0.08, width + 0.04, cy - 0.09, 0.22, 0.042, 0.72 * f.au14), // dimple
         line(width + 0.005, cy - 0.02, width + 0.05, cy - 0.15, 0.12, 0.026, 0.16 * f.age + 0.60 * f.au15), // under the corner
         line(0.0, foot - 0.045, 0.16, foot - 0.075, 0.10, 0.032, 0.12 + 0.45 * f.au17), // over the chin
         line(0.02, -0.87 * below, 0.09, -0.91 * below, 0.0, 0.030, 0.45 * f.au17),

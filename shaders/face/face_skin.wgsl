@@ -47,9 +47,9 @@ fn relief(n: u32, x: vec4f, y: vec4f, count: u32) -> mat3x4f {
         let bump = drawings[n].bumps[i];
         let dx = (x - bump.at.x) * bump.inverse.x;
         let dy = (y - bump.at.y) * bump.inverse.y;
-        let k = bump.height * max(1.0 - dx * dx - dy * dy, vec4f());
-        let slope = -4.0 * k * bump.height;
-        sum += mat3x4f(k * k, slope * bump.inverse.x * dx, slope * bump.inverse.y * dy);
+        let k = max(1.0 - dx * dx - dy * dy, vec4f());
+        let slope = bump.height * k;
+        sum += mat3x4f(slope * k, -4.0 * bump.inverse.x * slope * dx, -4.0 * bump.inverse.y * slope * dy);
     }
     return sum;
 }
@@ -102,9 +102,9 @@ fn light(look: Look, normal: vec3f) -> vec3f {
 fn hair_colour(look: Look, f: vec2f, normal: vec3f) -> vec3f {
     let strand = abs(f.x - 0.3 * look.locks.y) / max(1.45 - f.y, 0.2);
     let grain = cloud(mix(vec2f(strand * 34.0, f.y * 1.5), f * 8.0, look.hair.w));
-    let texture = mix(grain, abs(2.0 * fract(2.5 * grain) - 1.0), look.hair.w);
-    let gloss = max(0.05 - 0.45 * (normal.y - 0.55) * (normal.y - 0.55), 0.0);
-    return (look.hair.rgb * (0.45 + 0.8 * texture) + gloss * texture) * light(look, normal);
+    let texture = mix(grain, 0.25 + 0.5 * abs(2.0 * fract(2.5 * grain) - 1.0), look.hair.w);
+    let gloss = max(0.05 - 0.45 * (normal.y - 0.55) * (normal.y - 0.55), 0.0) * texture;
+    return (look.hair.rgb * (0.45 + 0.8 * texture) + gloss) * light(look, normal);
 }
 
 // The skin's own colour at p: blush, freckles, creases, nostrils.
@@ -127,10 +127,9 @@ fn scene(look: Look, s: Spot, w: f32, mane: vec3f, reach: f32) -> vec3f {
     let hair = length(max(hem, vec2f())) + min(max(hem.x, hem.y), 0.0) - 0.12;
     colour = mix(colour, mane * 0.6, cover(hair, w));
     let body = light(look, normalize(vec3f(1.2 * s.f.x, 0.1, 0.7)));
-    let x = s.f.x - 0.25 * look.turn.y;
-    let slope = max(-1.0 - s.f.y, 0.0);
     let throat = look.skin.rgb * body * (0.45 + clamp(1.4 * s.edge, 0.0, 0.55));
-    colour = mix(colour, throat, cover(max(abs(x) - 0.42 - 4.0 * slope * slope, s.f.y + 0.4), w));
+    let neck = abs(s.f.x - 0.25 * look.turn.y) - 0.42 - 4.0 * pow(max(-1.0 - s.f.y, 0.0), 2.0);
+    colour = mix(colour, throat, cover(max(neck, s.f.y + 0.4), w));
     colour = mix(colour, look.cloth.rgb * body, cover(s.f.y + 1.16 - 0.16 * s.f.x * s.f.x, w));
     let side = abs(s.f.x + 0.15 * look.turn.y) - 0.98 * look.head.x * look.turn.x;
     let lobe = vec2f(side, s.f.y + 0.06 + 0.3 * look.turn.w) / (vec2f(0.10, 0.19) * look.head.w);
@@ -154,9 +153,11 @@ fn paint(look: Look, s: Spot, p: vec2f, w: f32, relief: vec3f, left: f32) -> u32
     let apart = abs(over - 0.3 * look.locks.y);
     let locks = abs(fract(2.7 * apart + 0.3) - 0.5) + 0.4 * abs(fract(7.1 * apart) - 0.5);
     let side = over * over;
-    let fall = side * (look.style.w * (0.3 + 0.7 * side) + look.cloth.w * pow(side, 4.0));
+    let far = look.cloth.w * pow(side, 4.0);
+    let fall = side * (look.style.w * (0.3 + 0.7 * side) + far);
+    let steep = over / look.head.x * (look.style.w * (0.6 + 2.8 * side) + 10.0 * far);
     let line = look.style.z - fall - look.locks.x * (0.20 + 0.30 * locks) * min(0.3 + 4.0 * apart, 1.0);
-    face = mix(face, mane, cover(line - s.flat.y, w) * step(0.001, look.style.x));
+    face = mix(face, mane, cover((line - s.flat.y) / length(vec2f(1.0, steep)), w) * step(0.001, look.style.x));
     let colour = mix(scene(look, s, w, mane, reach), face, cover(s.edge, w));
     return pack4x8unorm(vec4f(sqrt(max(colour, vec3f())), 0.0));
 }

@@ -19,6 +19,7 @@ mod draw;
 mod expression;
 mod identity;
 mod scene;
+mod sheet;
 #[cfg(test)]
 mod tests;
 
@@ -32,6 +33,7 @@ use std::ops::Range;
 
 pub use expression::{OBSERVATIONAL, OFF, ON, PROTOTYPICAL, STRAY, Shown, probabilities};
 pub use identity::ATTRIBUTES;
+pub use sheet::{Sheet, UNIT_NAMES};
 
 /// A stream of pictures.
 #[derive(Clone, Debug, PartialEq)]

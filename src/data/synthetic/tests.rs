@@ -158,6 +158,32 @@ fn affect_lies_where_its_expression_does() {
 }
 
 #[test]
+fn a_sheet_puts_every_face_in_its_place() {
+    let sheet = Sheet::new(&faces(0..200));
+    let count = 24 * 9;
+    let all = sheet.faces();
+    assert_eq!(all.len(), count);
+    let [rest, half, full] = [0, 1, 2].map(|column| all[9 * 16 + column].au26);
+    assert_eq!([rest, half, full], [0.0, 0.5, 1.0]);
+    let size = 40_u32;
+    let pixels: Vec<u8> = (0..count)
+        .flat_map(|face| [face as u8, 100, 200].repeat((size * size) as usize))
+        .collect();
+    let picture = sheet.draw(&pixels, size).unwrap();
+    let mut seen = vec![0; count];
+    let mut ink = 0;
+    for pixel in picture.pixels() {
+        match pixel.0 {
+            [face, 100, 200] => seen[usize::from(face)] += 1,
+            [r, _, _] if r < 128 => ink += 1,
+            _ => {}
+        }
+    }
+    assert!(seen.iter().all(|&seen| seen == size * size), "{seen:?}");
+    assert!(ink > 24 * 10, "the rows have names: {ink} dark pixels");
+}
+
+#[test]
 fn labels_carry_what_is_known() {
     let stream = faces(0..50);
     let truth = stream.portrait(7, Shown::Basic(4), 3).truth;
