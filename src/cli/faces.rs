@@ -1,10 +1,11 @@
 //! `kinesic faces`.
 
 use super::{Common, Failure};
-use crate::data::synthetic::{ATTRIBUTES, Faces, Picture, Shown, Truth};
+use crate::data::synthetic::{ATTRIBUTES, Faces, Picture, Sheet, Shown, Truth};
 use crate::demo::tile;
+use crate::gpu::Gpu;
 use crate::kernels::face::{Face, render};
-use crate::objective::{ACTION_UNITS, EXPRESSIONS};
+use crate::objective::ACTION_UNITS;
 use crate::picture::png;
 use crate::train::write_atomically;
 use clap::Args;
@@ -80,7 +81,7 @@ pub(super) fn run(common: &Common, args: &FacesArgs) -> Result<(), Failure> {
     let path = args.out.join("table.csv");
     write_atomically(&path, table.as_bytes())?;
     if let Some(sheet) = &args.sheet {
-        contact_sheet(&gpu, sheet, &stream, side)?;
+        contact_sheet(&gpu, sheet, &stream, args.size)?;
     }
     let report = Report {
         faces: args.count,
@@ -128,31 +129,11 @@ fn row(table: &mut String, name: &str, truth: &Truth) {
     table.push('\n');
 }
 
-/// Three people at rest with each action unit at 0, one half and 1; below, the seven expressions of nine people.
-fn contact_sheet(
-    gpu: &crate::gpu::Gpu,
-    path: &Path,
-    stream: &Faces,
-    side: usize,
-) -> Result<(), Failure> {
-    let mut faces = Vec::new();
-    for unit in 0..ACTION_UNITS.len() {
-        for person in [2, 13, 27] {
-            for intensity in [0.0, 0.5, 1.0] {
-                let mut face = stream.passport(person);
-                let mut units = [0.0; ACTION_UNITS.len()];
-                units[unit] = intensity;
-                face.set_action_units(&units);
-                faces.push(face);
-            }
-        }
-    }
-    for class in 0..EXPRESSIONS.len() {
-        for person in 0..9 {
-            let index = class as u64 * 9 + u64::from(person);
-            faces.push(stream.portrait(person, Shown::Basic(class), index).face);
-        }
-    }
-    let pixels = gpu.block_on(render(gpu, &faces, side))?;
-    write_png(path, &pixels, side, 9)
+/// What each action unit and each expression does to a face.
+fn contact_sheet(gpu: &Gpu, path: &Path, stream: &Faces, size: u32) -> Result<(), Failure> {
+    let sheet = Sheet::new(stream);
+    let pixels = gpu.block_on(render(gpu, &sheet.faces(), size as usize))?;
+    let picture = sheet.draw(&pixels, size).map_err(Failure::work)?;
+    let bytes = png(&picture).map_err(Failure::work)?;
+    Ok(write_atomically(path, &bytes)?)
 }
