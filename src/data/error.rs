@@ -21,23 +21,37 @@ pub enum DataError {
         /// The file.
         path: PathBuf,
     },
-    /// A header without an `image` column.
-    #[error("{}:1: the header has no column `{column}`; it has: {}", path.display(), found.join(", "))]
+    /// A header without a column that must be there.
+    #[error("{}:{line}: the header has no column `{column}`; it has: {}", path.display(), found.join(", "))]
     MissingColumn {
         /// The file.
         path: PathBuf,
+        /// The header's line.
+        line: usize,
         /// The column.
         column: &'static str,
         /// The columns that are there.
         found: Vec<String>,
     },
-    /// A column that stands twice in the header.
-    #[error("{}:1: the column `{column}` stands twice in the header", path.display())]
+    /// A column that stands twice, under one name or two.
+    #[error("{}:{line}: the column `{column}` stands there twice", path.display())]
     DuplicateColumn {
         /// The file.
         path: PathBuf,
-        /// The column.
+        /// The header's line.
+        line: usize,
+        /// The column, as it is spelt the second time.
         column: String,
+    },
+    /// A split that no row belongs to.
+    #[error("{}: no row belongs to the split `{asked}`; {}", path.display(), splits(found))]
+    Split {
+        /// The file.
+        path: PathBuf,
+        /// The split.
+        asked: String,
+        /// The splits that are there.
+        found: Vec<String>,
     },
     /// A row that is not a row of the table.
     #[error("{}:{line}: {reason}", path.display())]
@@ -108,4 +122,11 @@ pub enum DataError {
     /// Nothing to read batches from.
     #[error("no database is given; add a [[data]] entry")]
     NoDatabase,
+}
+
+fn splits(found: &[String]) -> String {
+    match found {
+        [] => "the table has no column `split`, or an empty one".to_owned(),
+        found => format!("the table has: {}", found.join(", ")),
+    }
 }

@@ -3,6 +3,7 @@
 mod error;
 mod image;
 mod loader;
+mod nearest;
 mod prefetch;
 pub mod relatedness;
 pub mod synthetic;
@@ -11,6 +12,6 @@ mod table;
 pub use error::DataError;
 pub use image::{decode, identity_matrix};
 pub use loader::{Augment, Batch, Broken, Database, Loader, Sequence};
+pub(crate) use nearest::nearest;
 pub use prefetch::Prefetch;
-pub(crate) use table::nearest;
 pub use table::{Pair, Row, Table, read_pairs};
