@@ -119,6 +119,36 @@ pub enum DataError {
         /// What is wrong.
         reason: String,
     },
+    /// A database's weight that is no share.
+    #[error("database `{database}`: weight = {asked}, but it must be a number above 0")]
+    Weight {
+        /// The database.
+        database: String,
+        /// The weight.
+        asked: f64,
+    },
+    /// Weights that leave nothing for the databases without one.
+    #[error(
+        "the weights of the databases sum to {given} and leave no part of a batch to those without one: \
+         give every database a weight, or make their sum less than 1"
+    )]
+    FullWeights {
+        /// The sum.
+        given: f64,
+    },
+    /// A batch with less room than one image for each database.
+    #[error(
+        "a batch of {batch} has no room for an image of each of {databases} databases: raise train.batch"
+    )]
+    SmallBatch {
+        /// Images a batch.
+        batch: usize,
+        /// Databases.
+        databases: usize,
+    },
+    /// Batches end early because the thread that makes them does.
+    #[error("the thread that makes batches has ended")]
+    Worker,
     /// Nothing to read batches from.
     #[error("no database is given; add a [[data]] entry")]
     NoDatabase,

@@ -1,61 +1,16 @@
 //! Batches mixed from databases. Batch number `step` is a pure function of the databases, the seed and the step, so that a
 //! resumed run sees what an uninterrupted one would have seen.
 
-use super::image::{decode, identity_matrix};
-use super::{DataError, Row};
+use super::image::identity_matrix;
+use super::images::Images;
+use super::shares::shares;
+use super::{Augment, Broken, DataError, Row};
 use crate::objective::Labels;
 use crate::random::Random;
 use rayon::prelude::*;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-
-/// Random changes of the training images, each uniform within its bounds.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Augment {
-    /// Mirrors every second image.
-    pub flip: bool,
-    /// The largest rotation either way, in degrees.
-    pub rotation: f32,
-    /// The largest change of scale either way, as a share.
-    pub scale: f32,
-    /// The largest shift either way, as a share of the image's side.
-    pub shift: f32,
-}
-
-impl Augment {
-    /// No change.
-    pub const NONE: Self = Self {
-        flip: false,
-        rotation: 0.0,
-        scale: 0.0,
-        shift: 0.0,
-    };
-
-    /// The map from output pixels to source pixels, `[2, 3]` row-major and two zeros, for image number `index` of a stream.
-    fn matrix(&self, random: &Random, index: u64, size: usize) -> [f32; 8] {
-        let draw = |k| random.uniform(8 * index + k);
-        let mirror = if self.flip && draw(0) < 0.0 {
-            -1.0
-        } else {
-            1.0
-        };
-        let (sin, cos) = (draw(1) * self.rotation).to_radians().sin_cos();
-        let scale = 1.0 + draw(2) * self.scale;
-        let side = size as f32;
-        let center = side / 2.0;
-        let (a, b, d, e) = (
-            cos / scale * mirror,
-            -sin / scale,
-            sin / scale * mirror,
-            cos / scale,
-        );
-        let x = center + draw(3) * self.shift * side - (a + b) * center;
-        let y = center + draw(4) * self.shift * side - (d + e) * center;
-        [a, b, x, d, e, y, 0.0, 0.0]
-    }
-}
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A database: annotated images with a share of each batch.
 #[derive(Debug)]
@@ -64,19 +19,9 @@ pub struct Database {
     pub name: String,
     /// Its rows.
     pub rows: Vec<Row>,
-    /// Its share of each batch; proportional to its size where absent.
+    /// Its share of each batch. Where every database has a weight, they count against each other; where some have none,
+    /// weights are fractions of the batch, and what they leave is shared out in proportion to size.
     pub weight: Option<f64>,
-}
-
-/// A file that could not be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Broken {
-    /// The database.
-    pub database: String,
-    /// The file.
-    pub file: PathBuf,
-    /// Why.
-    pub reason: String,
 }
 
 /// What is uploaded for one step.
@@ -90,81 +35,10 @@ pub struct Batch {
     pub labels: Vec<Labels>,
 }
 
-/// Images of one database, decoded once and kept while they fit.
-#[derive(Debug)]
-struct Images {
-    rows: Vec<Row>,
-    name: String,
-    size: usize,
-    kept: Vec<OnceLock<Option<Arc<[u8]>>>>,
-    broken: Mutex<BTreeMap<usize, String>>,
-}
-
-impl Images {
-    fn new(name: String, rows: Vec<Row>, size: usize) -> Self {
-        Self {
-            kept: rows.iter().map(|_| OnceLock::new()).collect(),
-            rows,
-            name,
-            size,
-            broken: Mutex::default(),
-        }
-    }
-
-    /// The pixels of a row, or nothing when its file is broken.
-    fn pixels(&self, row: usize, room: &AtomicUsize) -> Option<Arc<[u8]>> {
-        if let Some(kept) = self.kept[row].get() {
-            return kept.clone();
-        }
-        let annotation = &self.rows[row];
-        let decoded = match decode(&annotation.image, annotation.face, self.size) {
-            Ok(bytes) => Some(Arc::from(bytes)),
-            Err(error) => {
-                self.broken().insert(row, error.to_string());
-                None
-            }
-        };
-        let cost = decoded.as_ref().map_or(0, |bytes: &Arc<[u8]>| bytes.len());
-        let fits = room
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| {
-                room.checked_sub(cost)
-            })
-            .is_ok();
-        if fits {
-            // Another thread may have been first; both decoded the same.
-            let _ = self.kept[row].set(decoded.clone());
-        }
-        decoded
-    }
-
-    fn broken(&self) -> std::sync::MutexGuard<'_, BTreeMap<usize, String>> {
-        self.broken.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Stops a run on a database that is more than a hundredth broken.
-    fn check(&self) -> Result<(), DataError> {
-        let broken = self.broken();
-        match broken.values().next() {
-            Some(first) if broken.len() * 100 > self.rows.len() => Err(DataError::TooManyBroken {
-                database: self.name.clone(),
-                broken: broken.len(),
-                images: self.rows.len(),
-                first: first.clone(),
-            }),
-            _ => Ok(()),
-        }
-    }
-
-    fn report(&self) -> Vec<Broken> {
-        let entries = self.broken();
-        entries
-            .iter()
-            .map(|(row, reason)| Broken {
-                database: self.name.clone(),
-                file: self.rows[*row].image.clone(),
-                reason: reason.clone(),
-            })
-            .collect()
+impl Batch {
+    /// The images that are there.
+    pub fn present(&self) -> usize {
+        self.labels.iter().filter(|labels| !labels.absent).count()
     }
 }
 
@@ -183,14 +57,19 @@ pub struct Loader {
 struct Source {
     images: Images,
     share: usize,
-    order: Mutex<Option<(u64, Arc<[u32]>)>>,
+    /// The orders of the last two epochs: a batch may lie in both.
+    orders: Mutex<[Option<Order>; 2]>,
 }
+
+/// An epoch, and the rows in its order.
+type Order = (u64, Arc<[u32]>);
 
 impl Loader {
     /// Batches of `batch` images of `size` x `size`; decoded images are kept up to `cache_bytes`.
     ///
     /// # Errors
-    /// [`DataError::NoDatabase`]; [`DataError::Empty`] for a database without rows.
+    /// [`DataError::NoDatabase`]; [`DataError::Empty`] for a database without rows; [`DataError::Weight`],
+    /// [`DataError::FullWeights`] and [`DataError::SmallBatch`] where no batch can be mixed as asked.
     pub fn new(
         databases: Vec<Database>,
         size: usize,
@@ -207,18 +86,14 @@ impl Loader {
                 path: PathBuf::from(&empty.name),
             });
         }
-        let weights: Vec<f64> = databases
-            .iter()
-            .map(|d| d.weight.unwrap_or(d.rows.len() as f64))
-            .collect();
-        let shares = shares(&weights, batch);
+        let shares = shares(&databases, batch)?;
         let sources = databases
             .into_iter()
             .zip(shares)
             .map(|(database, share)| Source {
                 images: Images::new(database.name, database.rows, size),
                 share,
-                order: Mutex::default(),
+                orders: Mutex::default(),
             });
         Ok(Self {
             sources: sources.collect(),
@@ -264,7 +139,8 @@ impl Loader {
             .collect()
     }
 
-    /// The batch of a step, decoded on all cores.
+    /// The batch of a step, decoded on all cores. In the place of a broken image stands the next one of its database's order
+    /// that is not.
     ///
     /// # Errors
     /// [`DataError::TooManyBroken`].
@@ -312,29 +188,36 @@ impl Loader {
         let source = &self.sources[number];
         let len = source.images.rows.len() as u64;
         let order = self.order(number, place / len);
-        (0..len).find_map(|skip| {
+        for skip in 0..len {
             let row = order[((place + skip) % len) as usize] as usize;
-            let pixels = source.images.pixels(row, &self.room)?;
-            Some((pixels, source.images.rows[row].labels))
-        })
+            if let Some(pixels) = source.images.pixels(row, &self.room) {
+                return Some((pixels, source.images.rows[row].labels));
+            }
+            if source.images.check().is_err() {
+                break;
+            }
+        }
+        None
     }
 
     /// The order of an epoch: a Fisher-Yates shuffle by draws of (seed, database, epoch).
     fn order(&self, number: usize, epoch: u64) -> Arc<[u32]> {
         let source = &self.sources[number];
-        let mut kept = source.order.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((of, order)) = kept.as_ref()
+        let mut orders = source.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = &mut orders[(epoch % 2) as usize];
+        if let Some((of, order)) = place
             && *of == epoch
         {
             return order.clone();
         }
-        let random = Random::new(self.seed, &format!("order {} {epoch}", source.images.name));
+        // By number, as the name may hold a path, which a run that goes on from elsewhere would see differently.
+        let random = Random::new(self.seed, &format!("order {number} {epoch}"));
         let mut order: Vec<u32> = (0..source.images.rows.len() as u32).collect();
         for last in (1..order.len()).rev() {
             order.swap(last, random.below(last as u64, last as u64 + 1) as usize);
         }
         let order: Arc<[u32]> = order.into();
-        *kept = Some((epoch, order.clone()));
+        *place = Some((epoch, order.clone()));
         order
     }
 }
@@ -346,43 +229,6 @@ const ABSENT: Labels = Labels {
     valence_arousal: None,
     absent: true,
 };
-
-/// Splits a batch by weights: largest remainders, and at least one image for each database where the batch has room.
-fn shares(weights: &[f64], batch: usize) -> Vec<usize> {
-    let sum: f64 = weights.iter().sum();
-    let exact: Vec<f64> = weights
-        .iter()
-        .map(|w| {
-            if sum > 0.0 {
-                w / sum * batch as f64
-            } else {
-                0.0
-            }
-        })
-        .collect();
-    let mut shares: Vec<usize> = exact.iter().map(|e| e.floor() as usize).collect();
-    let mut by_remainder: Vec<usize> = (0..weights.len()).collect();
-    by_remainder.sort_by(|a, b| {
-        exact[*b]
-            .fract()
-            .total_cmp(&exact[*a].fract())
-            .then(a.cmp(b))
-    });
-    let missing = batch.saturating_sub(shares.iter().sum());
-    for index in by_remainder.into_iter().cycle().take(missing) {
-        shares[index] += 1;
-    }
-    if batch >= weights.len() {
-        while let Some(none) = shares.iter().position(|share| *share == 0) {
-            let most = (0..shares.len())
-                .max_by_key(|i| (shares[*i], std::cmp::Reverse(*i)))
-                .unwrap_or(none);
-            shares[most] -= 1;
-            shares[none] += 1;
-        }
-    }
-    shares
-}
 
 /// The images of a table in order, for evaluation and prediction.
 #[derive(Debug)]
@@ -463,3 +309,6 @@ impl Sequence {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

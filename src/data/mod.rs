@@ -1,17 +1,22 @@
 //! Tables, images and batches on the host. Knows no device.
 
+mod augment;
 mod error;
 mod image;
+mod images;
 mod loader;
 mod nearest;
 mod prefetch;
 pub mod relatedness;
+mod shares;
 pub mod synthetic;
 mod table;
 
+pub use augment::Augment;
 pub use error::DataError;
 pub use image::{decode, identity_matrix};
-pub use loader::{Augment, Batch, Broken, Database, Loader, Sequence};
+pub use images::Broken;
+pub use loader::{Batch, Database, Loader, Sequence};
 pub(crate) use nearest::nearest;
 pub use prefetch::Prefetch;
 pub use table::{Pair, Row, Table, read_pairs};
