@@ -6,7 +6,9 @@ use crate::gpu::Gpu;
 use crate::infer::{Model, Output, Predictor, Reader};
 use crate::objective::compound::DU2014;
 use crate::train::evaluate;
-use crate::train::metrics::{ClassMetrics, TaskMetrics, Verification, class_metrics, verification};
+use crate::train::metrics::{
+    ClassMetrics, TaskMetrics, Verification, class_metrics, cosine, verification,
+};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -28,6 +30,9 @@ pub(super) struct EvalArgs {
     /// The table to evaluate on
     #[arg(long)]
     data: PathBuf,
+    /// The split to take, from the table's `split` column; all rows without it
+    #[arg(long)]
+    split: Option<String>,
     /// Also compound expressions, from the table's `compound` column
     #[arg(long, value_enum)]
     compound: Option<Compound>,
@@ -53,7 +58,7 @@ struct Report {
 
 pub(super) fn run(common: &Common, args: &EvalArgs) -> Result<(), Failure> {
     let model = load_model(&args.weights)?;
-    let table = Table::read(&args.data).map_err(Failure::input)?;
+    let table = Table::read_split(&args.data, args.split.as_deref()).map_err(Failure::input)?;
     table
         .warnings
         .iter()
@@ -197,14 +202,9 @@ fn verify(
         .collect();
     verification(&scored).ok_or_else(|| {
         Failure::Input(anyhow::anyhow!(
-            "the pairs must hold at least ten, same and different"
+            "the pairs must hold some of one person and some of two"
         ))
     })
-}
-
-fn cosine(a: &[f32], b: &[f32]) -> f32 {
-    let dot = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f32>();
-    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt().max(1e-12)
 }
 
 fn text(report: &Report) -> String {
@@ -234,15 +234,11 @@ fn text(report: &Report) -> String {
         line("CCC arousal", task.ccc_arousal, Some(0.0));
     }
     if let Some(task) = &report.compound {
-        line(
-            "compound accuracy",
-            task.accuracy,
-            Some(1.0 / DU2014.len() as f64),
-        );
+        line("compound accuracy", task.accuracy, Some(task.chance));
         line("compound mean recall", task.mean_recall, None);
     }
     if let Some(task) = &report.verification {
-        line("verification accuracy", task.accuracy, Some(0.5));
+        line("verification accuracy", task.accuracy, Some(task.chance));
         line("verification AUC", task.auc, Some(0.5));
         line("TAR at FAR 1e-2", task.tar_at_far, Some(0.01));
     }
