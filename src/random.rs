@@ -83,6 +83,40 @@ mod tests {
         );
     }
 
+    /// Values of the formula, worked out in another language.
+    #[test]
+    fn draws_are_those_of_the_formula() {
+        for (seed, name, index, bits, uniform) in [
+            (0, "", 0, 0xC381_7C01_6BA4_FF30_u64, 0.5273890495300293),
+            (1, "image", 0, 0xF2C8_E909_1799_E73E_u64, 0.8967562913894653),
+            (
+                1,
+                "image",
+                12345,
+                0xBF31_CC63_E8FB_FE66_u64,
+                0.49370718002319336,
+            ),
+            (
+                2,
+                "label.va",
+                7,
+                0xF27F_3F16_E3D3_59FB_u64,
+                0.8945082426071167,
+            ),
+            (
+                u64::MAX,
+                "größe",
+                1 << 40,
+                0xF73B_22FF_DD17_F01C_u64,
+                0.9314920902252197,
+            ),
+        ] {
+            let random = Random::new(seed, name);
+            assert_eq!(random.bits(index), bits, "{name}");
+            assert_eq!(f64::from(random.uniform(index)), uniform, "{name}");
+        }
+    }
+
     #[test]
     fn streams_and_seeds_differ_and_repeat() {
         let draw = |seed, name| Random::new(seed, name).bits(7);
