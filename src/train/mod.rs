@@ -5,6 +5,7 @@ pub mod config;
 pub mod curves;
 mod error;
 mod event;
+mod folder;
 pub mod log;
 pub mod metrics;
 pub mod report;

@@ -3,17 +3,18 @@
 use super::config::{Config, DataConfig};
 use super::curves::{curves_png, from_log};
 use super::event::{Event, Losses, Outcome};
+use super::folder::{self, Journals};
 use super::log::{LogWriter, read as read_log};
 use super::tensorboard::EventWriter;
 use super::validate::{Validated, Validator};
-use super::{Checkpoint, Setup, StepLosses, TrainError, Trainer, Upload, write_atomically};
+use super::{Setup, StepLosses, TrainError, Trainer, Upload, write_atomically};
 use crate::data::{Augment, DataError, Database, Loader, Prefetch, Sequence, Table, relatedness};
 use crate::gpu::Gpu;
 use crate::infer::{Images, Model};
 use crate::nn::{Backbone, Network, Weights};
 use crate::objective::{Objective, Tasks};
 use crate::optim::Schedule;
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -45,8 +46,6 @@ pub struct Summary {
 
 /// Batches made ahead.
 const AHEAD: usize = 3;
-/// Checkpoints kept.
-const KEEP: usize = 2;
 
 /// A run being executed.
 struct Run<'a> {
@@ -64,7 +63,7 @@ struct Run<'a> {
     total: u64,
     best: Option<f64>,
     best_step: Option<u64>,
-    known_broken: usize,
+    named_broken: BTreeSet<PathBuf>,
     clock: Clock,
 }
 
@@ -112,7 +111,7 @@ pub fn run(
 fn databases(list: &[DataConfig], observer: &mut dyn Observer) -> Result<Vec<Database>, DataError> {
     let mut databases = Vec::new();
     for data in list {
-        let table = Table::read(&data.path)?;
+        let table = Table::read_split(&data.path, data.split.as_deref())?;
         for warning in &table.warnings {
             observer.message(warning);
         }
@@ -185,7 +184,7 @@ impl<'a> Run<'a> {
             },
             seed: seed as u32,
         };
-        let checkpoint = resumed(out, resume, &weights)?;
+        let checkpoint = folder::resumed(out, resume, &weights)?;
         let model = Model {
             network,
             size,
@@ -209,7 +208,7 @@ impl<'a> Run<'a> {
         }
         write_atomically(&out.join("config.toml"), config.to_toml()?.as_bytes())?;
         let step = trainer.done();
-        let (log, board, before) = journals(out, resume, step)?;
+        let journals = Journals::open(out, resume, step)?;
         Ok(Self {
             gpu,
             config,
@@ -220,15 +219,15 @@ impl<'a> Run<'a> {
             trainer,
             validators,
             model,
-            log,
-            board,
+            log: journals.log,
+            board: journals.board,
             total,
             best: checkpoint.as_ref().and_then(|checkpoint| checkpoint.best),
             best_step: None,
-            known_broken: 0,
+            named_broken: journals.broken,
             clock: Clock {
                 start: Instant::now(),
-                before,
+                before: journals.seconds,
                 since: Instant::now(),
                 since_step: step,
             },
@@ -247,7 +246,7 @@ impl<'a> Run<'a> {
         };
         let mut batches = Prefetch::new(loader, first, AHEAD);
         while self.trainer.done() < self.total {
-            let batch = batches.next().unwrap_or(Err(DataError::NoDatabase))?;
+            let batch = batches.next().unwrap_or(Err(DataError::Worker))?;
             let labels = self
                 .objective
                 .pack(&batch.labels, self.config.train.batch)?;
@@ -260,13 +259,14 @@ impl<'a> Run<'a> {
             losses.map(|losses| self.arrived(losses)).transpose()?;
             let done = self.trainer.done();
             let stop = self.observer.stop();
-            let last = done == self.total || stop;
+            let late = self.late();
+            let last = done == self.total || stop || late;
             if last
                 || done.is_multiple_of(self.config.train.checkpoint_every.max(1))
                 || done.is_multiple_of(validate_every)
             {
                 self.drain()?;
-                if done == self.total || done.is_multiple_of(validate_every) {
+                if done == self.total || late || done.is_multiple_of(validate_every) {
                     self.validate()?;
                 }
                 if last || done.is_multiple_of(self.config.train.checkpoint_every.max(1)) {
@@ -276,8 +276,18 @@ impl<'a> Run<'a> {
             if stop {
                 return Ok(done < self.total);
             }
+            if late {
+                return Ok(false);
+            }
         }
         Ok(false)
+    }
+
+    /// Whether the time that the configuration gives the run is over.
+    fn late(&self) -> bool {
+        let seconds = self.clock.before + self.clock.start.elapsed().as_secs_f64();
+        let most = self.config.train.max_seconds;
+        most.is_some_and(|most| seconds >= most)
     }
 
     fn start(&mut self, step: u64) -> Result<(), TrainError> {
@@ -347,18 +357,22 @@ impl<'a> Run<'a> {
         self.report_broken()
     }
 
+    /// Names the broken images, each once; in validation data too.
     fn report_broken(&mut self) -> Result<(), TrainError> {
-        let broken = self.loader.broken();
-        for broken in &broken[self.known_broken.min(broken.len())..] {
+        let mut found = self.loader.broken();
+        found.extend(self.validators.iter().flat_map(Validator::broken));
+        for broken in found {
+            if !self.named_broken.insert(broken.file.clone()) {
+                continue;
+            }
             self.observer
                 .message(&format!("skipped a broken image: {}", broken.reason));
             self.log.write(&Event::BrokenImage {
-                database: broken.database.clone(),
-                file: broken.file.clone(),
-                reason: broken.reason.clone(),
+                database: broken.database,
+                file: broken.file,
+                reason: broken.reason,
             })?;
         }
-        self.known_broken = broken.len();
         Ok(())
     }
 
@@ -388,6 +402,7 @@ impl<'a> Run<'a> {
             })?;
             scores.push(score);
         }
+        self.report_broken()?;
         self.clock.since = Instant::now();
         self.clock.since_step = step;
         if scores.is_empty() {
@@ -417,20 +432,13 @@ impl<'a> Run<'a> {
 
     fn checkpoint(&mut self) -> Result<(), TrainError> {
         let checkpoint = self.gpu.block_on(self.trainer.checkpoint(self.best))?;
-        let folder = self.out.join("checkpoints");
-        let path = folder.join(format!("step-{:08}.safetensors", checkpoint.step));
-        checkpoint.save(&path, HashMap::new())?;
-        self.save("last.safetensors")?;
-        let kept = checkpoints(&folder);
-        for old in &kept[..kept.len().saturating_sub(KEEP)] {
-            // An old checkpoint that stays is no harm.
-            let _ = std::fs::remove_file(old);
-        }
-        Ok(())
+        folder::keep(self.out, &checkpoint)?;
+        self.save("last.safetensors")
     }
 
     /// What is written whatever the outcome; without validation data the last weights are the best.
     fn end(&mut self, outcome: Outcome) -> Result<(), TrainError> {
+        self.report_broken()?;
         if outcome == Outcome::Finished && self.validators.is_empty() {
             self.save("best.safetensors")?;
         }
@@ -467,51 +475,4 @@ fn initial(network: &Network, config: &Config) -> Result<Weights, TrainError> {
             })?;
     }
     Ok(weights)
-}
-
-/// The checkpoints of a run, oldest first.
-fn checkpoints(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut paths: Vec<PathBuf> = entries
-        .map(|entry| entry.path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|ending| ending == "safetensors")
-        })
-        .collect();
-    paths.sort();
-    paths
-}
-
-/// The checkpoint to go on from. A folder that holds a run is not overwritten by a fresh one.
-fn resumed(out: &Path, resume: bool, weights: &Weights) -> Result<Option<Checkpoint>, TrainError> {
-    let found = checkpoints(&out.join("checkpoints"));
-    match found.last() {
-        Some(_) if !resume => Err(TrainError::RunExists {
-            path: out.to_owned(),
-        }),
-        Some(path) => Ok(Some(Checkpoint::load(path, weights)?)),
-        None => Ok(None),
-    }
-}
-
-/// The log and the TensorBoard events, cut back to the step to go on from, and the seconds trained before it.
-fn journals(
-    out: &Path,
-    resume: bool,
-    step: u64,
-) -> Result<(LogWriter, EventWriter, f64), TrainError> {
-    let path = out.join("log.jsonl");
-    if !resume || !path.exists() {
-        return Ok((LogWriter::create(&path)?, EventWriter::create(out)?, 0.0));
-    }
-    let log = LogWriter::resume(&path, step)?;
-    let seconds = read_log(&path)?
-        .iter()
-        .filter_map(|event| match event {
-            Event::Step { seconds, .. } => Some(*seconds),
-            _ => None,
-        })
-        .fold(0.0, f64::max);
-    Ok((log, EventWriter::resume(out, step)?, seconds))
 }

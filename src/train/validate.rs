@@ -2,7 +2,7 @@
 
 use super::TrainError;
 use super::metrics::{Accumulator, Metrics};
-use crate::data::Sequence;
+use crate::data::{Broken, Sequence};
 use crate::gpu::Gpu;
 use crate::infer::{Model, Output, Predictor};
 use crate::objective::Tasks;
@@ -47,6 +47,11 @@ impl Validator {
     /// The database's name.
     pub fn name(&self) -> &str {
         self.sequence.name()
+    }
+
+    /// The files that could not be used so far.
+    pub fn broken(&self) -> Vec<Broken> {
+        self.sequence.broken()
     }
 
     /// Evaluates the whole database.

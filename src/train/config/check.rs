@@ -1,0 +1,171 @@
+//! The ranges of a configuration's values.
+
+use super::error::ConfigError;
+use super::tree::Source;
+use super::{Config, DataConfig};
+use crate::nn::Backbone;
+
+/// Refuses the first value outside its range. The objective checks its own.
+pub(super) fn check(config: &Config, source: &Source<'_>) -> Result<(), ConfigError> {
+    let rules = Rules { source };
+    rules.model(config)?;
+    rules.data(config)?;
+    rules.optimizer(config)?;
+    rules.augment(config)?;
+    rules.train(config)
+}
+
+struct Rules<'a> {
+    source: &'a Source<'a>,
+}
+
+impl Rules<'_> {
+    fn holds(
+        &self,
+        key: &str,
+        asked: &dyn std::fmt::Display,
+        holds: bool,
+        allowed: &'static str,
+    ) -> Result<(), ConfigError> {
+        if holds {
+            return Ok(());
+        }
+        Err(ConfigError::Range {
+            path: self.source.path(),
+            line: self.source.line(key),
+            key: key.to_owned(),
+            asked: asked.to_string(),
+            allowed,
+        })
+    }
+
+    /// A number in a range; what is no number is in none.
+    fn within(
+        &self,
+        key: &str,
+        asked: f64,
+        holds: impl Fn(f64) -> bool,
+        allowed: &'static str,
+    ) -> Result<(), ConfigError> {
+        self.holds(key, &asked, asked.is_finite() && holds(asked), allowed)
+    }
+
+    fn model(&self, config: &Config) -> Result<(), ConfigError> {
+        let model = &config.model;
+        let known = model.backbone.parse::<Backbone>().is_ok();
+        let names = "resnet18, resnet34, resnet50, vgg16 or mobile";
+        self.holds("model.backbone", &model.backbone, known, names)?;
+        let size = (8..=4096).contains(&model.size);
+        self.holds("model.size", &model.size, size, "from 8 to 4096")?;
+        let scales = [("model.width", model.width), ("model.depth", model.depth)];
+        for (key, asked) in scales {
+            let holds = |scale| scale > 0.0 && scale <= 16.0;
+            self.within(key, asked.into(), holds, "above 0 and at most 16")?;
+        }
+        Ok(())
+    }
+
+    fn data(&self, config: &Config) -> Result<(), ConfigError> {
+        let some = !config.data.is_empty();
+        self.holds("data", &"[]", some, "at least one [[data]] entry")?;
+        for (list, entries) in [("data", &config.data), ("validation", &config.validation)] {
+            for (index, entry) in entries.iter().enumerate() {
+                self.database(&format!("{list}.{index}"), entry)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn database(&self, key: &str, data: &DataConfig) -> Result<(), ConfigError> {
+        let table = data.format == "table";
+        self.holds(&format!("{key}.format"), &data.format, table, "table")?;
+        let given = !data.path.as_os_str().is_empty();
+        self.holds(
+            &format!("{key}.path"),
+            &"\"\"",
+            given,
+            "the path of a table",
+        )?;
+        match data.weight {
+            Some(weight) => {
+                let key = format!("{key}.weight");
+                self.within(&key, weight, |weight| weight > 0.0, "a number above 0")
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn optimizer(&self, config: &Config) -> Result<(), ConfigError> {
+        let optimizer = &config.optimizer;
+        let known = ["adam", "adamw", "sgd"].contains(&optimizer.kind.as_str());
+        let kinds = "adam, adamw or sgd";
+        self.holds("optimizer.kind", &optimizer.kind, known, kinds)?;
+        let known = ["constant", "step", "cosine"].contains(&optimizer.decay.as_str());
+        let decays = "constant, step or cosine";
+        self.holds("optimizer.decay", &optimizer.decay, known, decays)?;
+        let (rate, decay) = (optimizer.learning_rate, optimizer.weight_decay);
+        self.within(
+            "optimizer.learning_rate",
+            rate,
+            |v| v > 0.0,
+            "a number above 0",
+        )?;
+        self.within(
+            "optimizer.weight_decay",
+            decay,
+            |v| v >= 0.0,
+            "0 or a number above it",
+        )?;
+        let holds = |v| (0.0..1.0).contains(&v);
+        let allowed = "from 0 to below 1";
+        self.within("optimizer.momentum", optimizer.momentum, holds, allowed)
+    }
+
+    fn augment(&self, config: &Config) -> Result<(), ConfigError> {
+        let augment = &config.augment;
+        let turn = |v| (0.0..=180.0).contains(&v);
+        let allowed = "from 0 to 180 degrees";
+        self.within("augment.rotation", augment.rotation.into(), turn, allowed)?;
+        let shares = [
+            ("augment.scale", augment.scale),
+            ("augment.shift", augment.shift),
+        ];
+        for (key, asked) in shares {
+            let holds = |v| (0.0..1.0).contains(&v);
+            self.within(key, asked.into(), holds, "from 0 to below 1")?;
+        }
+        Ok(())
+    }
+
+    fn train(&self, config: &Config) -> Result<(), ConfigError> {
+        let train = &config.train;
+        let batch = (1..=65536).contains(&train.batch);
+        self.holds("train.batch", &train.batch, batch, "from 1 to 65536")?;
+        self.within(
+            "train.epochs",
+            train.epochs,
+            |v| v > 0.0,
+            "a number above 0",
+        )?;
+        if let Some(steps) = train.steps {
+            self.holds("train.steps", &steps, steps > 0, "1 or more")?;
+        }
+        if let Some(seconds) = train.max_seconds {
+            self.within(
+                "train.max_seconds",
+                seconds,
+                |v| v > 0.0,
+                "a number above 0",
+            )?;
+        }
+        let precision = ["f32", "f16"].contains(&train.precision.as_str());
+        self.holds("train.precision", &train.precision, precision, "f32 or f16")?;
+        let cache = train.cache_mib <= 1 << 24;
+        self.holds(
+            "train.cache_mib",
+            &train.cache_mib,
+            cache,
+            "at most 16777216",
+        )
+    }
+}
