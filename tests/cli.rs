@@ -191,6 +191,43 @@ mod train {
     }
 
     #[test]
+    fn a_split_is_taken_by_name_and_time_is_kept() {
+        let faces = Faces::new();
+        let rows = "image,expression,split\nface-000000.png,fear,train\nabsent.png,fear,test\n";
+        std::fs::write(faces.path("faces/splits.csv"), rows).unwrap();
+        let config = faces.config("faces/splits.csv", "max_seconds = 1e-3\n");
+        let run = faces.text("run");
+        let set = |split: &str| format!("data.0.split={split}");
+        let shown = succeeds(&["train", &config, "--set", &set("train"), "--out", &run]);
+        assert!(shown.starts_with("1 steps"), "{shown}");
+        let weights = format!("{run}/best.safetensors");
+        let table = faces.text("faces/splits.csv");
+        succeeds(&["eval", &weights, "--data", &table, "--split", "train"]);
+        refuses(
+            &["eval", &weights, "--data", &table, "--split", "val"],
+            &["splits.csv", "`val`", "train, test"],
+        );
+        // The other row's image is absent: more than a hundredth.
+        refuses(&["eval", &weights, "--data", &table], &["absent.png"]);
+        refuses(
+            &[
+                "train",
+                &config,
+                "--set",
+                &set("val"),
+                "--out",
+                &faces.text("no"),
+            ],
+            &["splits.csv", "`val`", "train, test"],
+        );
+        // The configuration that lies in the run's folder trains too.
+        let again = format!("{run}/config.toml");
+        succeeds(&["train", &again, "--out", &faces.text("again")]);
+        let last = |run: &str| read(&Path::new(run).join("last.safetensors"));
+        assert!(last(&run) == last(&faces.text("again")));
+    }
+
+    #[test]
     fn a_folder_with_a_run_is_not_overwritten() {
         let faces = Faces::new();
         let config = faces.config("faces/table.csv", "");

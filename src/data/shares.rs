@@ -91,9 +91,12 @@ mod tests {
         shares(&databases, batch)
     }
 
+    /// Sizes with weights, the batch, and the shares.
+    type Case<'a> = (&'a [(usize, Option<f64>)], usize, &'a [usize]);
+
     #[test]
     fn shares_worked_by_hand() {
-        let cases: [(&[(usize, Option<f64>)], usize, &[usize]); 9] = [
+        let cases: [Case; 9] = [
             (&[(10, None)], 7, &[7]),
             (&[(10, Some(0.3))], 7, &[7]),
             (&[(30, None), (10, None)], 8, &[6, 2]),
