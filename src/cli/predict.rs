@@ -5,6 +5,7 @@ use crate::data::{Row, Table, decode};
 use crate::infer::{Model, Prediction, Predictor, Reader};
 use crate::train::write_atomically;
 use clap::{Args, ValueEnum};
+use rayon::prelude::*;
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -67,12 +68,8 @@ pub(super) fn run(common: &Common, args: &PredictArgs) -> Result<(), Failure> {
     for input in &args.input {
         rows.extend(faces(input)?);
     }
-    // Every picture is decoded before anything is written.
-    let mut pixels = Vec::new();
-    for row in &rows {
-        pixels.extend(decode(&row.image, row.face, model.size).map_err(Failure::input)?);
-    }
-    let records = predict(common, &model, args.batch as usize, rows, &pixels)?;
+    // Every picture is read before anything is written.
+    let records = predict(common, &model, args.batch as usize, &rows)?;
     if let Some(folder) = &args.out {
         write_atomically(&folder.join("predictions.csv"), csv(&records).as_bytes())?;
         write_atomically(
@@ -115,32 +112,46 @@ fn faces(input: &Path) -> Result<Vec<Row>, Failure> {
         return Ok(paths.into_iter().map(Row::unlabelled).collect());
     }
     if ["csv", "jsonl", "ndjson"].contains(&ending(input).as_str()) {
-        return Ok(Table::read(input).map_err(Failure::input)?.rows);
+        let table = Table::read(input).map_err(Failure::input)?;
+        table
+            .warnings
+            .iter()
+            .for_each(|warning| eprintln!("{warning}"));
+        return Ok(table.rows);
     }
     Ok(vec![Row::unlabelled(input.to_owned())])
 }
 
+/// Decodes and predicts batch by batch, so that only one batch of pictures is held.
 fn predict(
     common: &Common,
     model: &Model,
     batch: usize,
-    rows: Vec<Row>,
-    pixels: &[u8],
+    rows: &[Row],
 ) -> Result<Vec<Record>, Failure> {
     let gpu = common.gpu()?;
-    let predictor = gpu.block_on(Predictor::new(&gpu, model, batch.min(rows.len())))?;
+    let batch = batch.min(rows.len());
+    let predictor = gpu.block_on(Predictor::new(&gpu, model, batch))?;
     let reader = Reader::new(&model.tasks);
-    let outputs = gpu.block_on(predictor.run_all(pixels))?;
-    rows.into_iter()
-        .zip(outputs)
-        .map(|(row, output)| {
-            Ok(Record {
-                image: row.image,
+    let mut records = Vec::with_capacity(rows.len());
+    for rows in rows.chunks(batch) {
+        let decoded: Vec<_> = rows
+            .par_iter()
+            .map(|row| decode(&row.image, row.face, model.size))
+            .collect();
+        // The first bad file in order is the one that is named.
+        let pictures: Result<Vec<_>, _> = decoded.into_iter().collect();
+        let pixels = pictures.map_err(Failure::input)?.concat();
+        let outputs = gpu.block_on(predictor.run_all(&pixels))?;
+        for (row, output) in rows.iter().zip(outputs) {
+            records.push(Record {
+                image: row.image.clone(),
                 face: row.face,
                 prediction: reader.read(&output.logits)?,
-            })
-        })
-        .collect()
+            });
+        }
+    }
+    Ok(records)
 }
 
 fn jsonl(records: &[Record]) -> Result<String, Failure> {
@@ -161,9 +172,10 @@ fn quoted(cell: &str) -> String {
     }
 }
 
-/// Probabilities in 0 to 1 under the outputs' names; valence and arousal in -1 to 1.
+/// The box in pixels, empty where the whole picture is the face; probabilities in 0 to 1 under the outputs' names; valence
+/// and arousal in -1 to 1.
 fn csv(records: &[Record]) -> String {
-    let mut text = "image,expression".to_owned();
+    let mut text = "image,x,y,w,h,expression".to_owned();
     if let Some(first) = records.first() {
         for (name, _) in first
             .prediction
@@ -177,12 +189,14 @@ fn csv(records: &[Record]) -> String {
     text += ",valence,arousal,compound\n";
     for record in records {
         let prediction = &record.prediction;
-        let _ = write!(
-            text,
-            "{},{}",
-            quoted(&record.image.display().to_string()),
-            prediction.top().0
-        );
+        text += &quoted(&record.image.display().to_string());
+        match record.face {
+            Some(face) => face.iter().for_each(|side| {
+                let _ = write!(text, ",{side}");
+            }),
+            None => text += ",,,,",
+        }
+        let _ = write!(text, ",{}", prediction.top().0);
         for (_, value) in prediction.expression.iter().chain(&prediction.action_units) {
             let _ = write!(text, ",{value:.5}");
         }

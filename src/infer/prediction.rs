@@ -2,15 +2,17 @@
 
 use crate::objective::compound::{DU2014, Predicted, Scorer, UnitSet};
 use crate::objective::{ObjectiveError, TaskKind, Tasks};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::ops::Range;
 
 /// What the network says of one face. Tasks that the network does not have are empty.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Prediction {
-    /// The probability of each expression, by name.
+    /// The probability of each expression, by name; a map where it is written.
+    #[serde(serialize_with = "by_name")]
     pub expression: Vec<(String, f32)>,
-    /// The probability that each action unit (or attribute) is on, by name.
+    /// The probability that each action unit (or attribute) is on, by name; a map where it is written.
+    #[serde(serialize_with = "by_name")]
     pub action_units: Vec<(String, f32)>,
     /// Valence in [-1, 1].
     pub valence: Option<f32>,
@@ -18,6 +20,11 @@ pub struct Prediction {
     pub arousal: Option<f32>,
     /// The most likely compound expression, zero-shot: no network was trained on it.
     pub compound: Option<&'static str>,
+}
+
+/// A map in the order of the list.
+fn by_name<S: Serializer>(list: &[(String, f32)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(list.iter().map(|(name, value)| (name, value)))
 }
 
 impl Prediction {
@@ -38,10 +45,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Finds the tasks' columns.
-    ///
-    /// # Errors
-    /// None: tasks without compound expressions simply have none.
+    /// Finds the tasks' columns. Tasks that compound expressions cannot be scored by simply have none.
     pub fn new(tasks: &Tasks) -> Self {
         let find = |kinds: &[TaskKind]| {
             let task = tasks.iter().find(|task| kinds.contains(&task.kind))?;
@@ -52,6 +56,7 @@ impl Reader {
             expression: named(TaskKind::Softmax),
             units: named(TaskKind::Sigmoid),
             axes: find(&[TaskKind::Linear, TaskKind::Tanh])
+                .filter(|(columns, _)| columns.len() == 2)
                 .map(|(columns, task)| (columns, task.kind == TaskKind::Tanh)),
             scorer: Scorer::new(tasks, &DU2014, UnitSet::Prototypical).ok(),
         }
@@ -127,6 +132,10 @@ mod tests {
         logits[7 + 8] = 3.0_f32.ln(); // AU 12, three to one
         (logits[24], logits[25]) = (0.25, -3.0);
         let prediction = Reader::new(&tasks).read(&logits).unwrap();
+        let json = serde_json::to_value(&prediction).unwrap();
+        assert_eq!(json["valence"], 0.25);
+        assert_eq!(json["action_units"].as_object().unwrap().len(), 17);
+        assert_eq!(json["expression"]["happiness"], prediction.expression[4].1);
         let (name, p) = prediction.top();
         assert_eq!(name, "happiness");
         assert!((p - 0.25).abs() < 1e-6, "{p}");
