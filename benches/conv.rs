@@ -106,7 +106,7 @@ fn conv2d(criterion: &mut Criterion) {
                 &[&x, &w, &[]],
                 rows(&y, s.k, forward),
             );
-            let call = conv::Conv2dGradInput { shape, software }.call().unwrap();
+            let call = conv::Conv2dGradInput::new(shape, software).call().unwrap();
             line("conv/conv2d_grad_input").measure(
                 criterion,
                 &[call],

@@ -193,6 +193,7 @@ fn gradients(criterion: &mut Criterion) {
             rows,
             channels,
             training: true,
+            groups: None,
         };
         let (reduce, finish) = (reduce.call().unwrap(), finish.call().unwrap());
         let inputs: [&[f32]; 4] = [&grad_y, &x, &y, &statistics];

@@ -40,21 +40,21 @@ fn kinesic_block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// Runs `call`. `inputs` holds the contents of the `Read` and `Update` bindings in binding order (bit patterns of u32
-/// labels travel as f32 bits); the result holds the contents of the `Write` and `Update` bindings in binding order.
+/// labels travel as f32 bits), those that the call does not touch left out or empty; the result holds the contents of the `Write` and `Update` bindings in binding order.
 ///
 /// # Panics
 /// When the device refuses the call, an input has the wrong length, a guard band or a `Read` binding changed.
 pub fn execute(call: &Call, inputs: &[&[f32]]) -> Vec<Vec<f32>> {
     let gpu = gpu();
     let name = call.shader.name;
-    let mut inputs = inputs.iter();
+    let mut inputs = inputs.iter().filter(|input| !input.is_empty());
     let images: Vec<Vec<u8>> = call
         .extents
         .iter()
         .map(|extent| {
             let bytes = usize::try_from(extent.bytes).unwrap();
             let mut image = vec![POISON; bytes + 2 * GUARD];
-            if extent.access != Access::Write {
+            if extent.access != Access::Write && bytes > 0 {
                 let input = inputs
                     .next()
                     .unwrap_or_else(|| panic!("{name}: no input for `{}`", extent.name));

@@ -193,7 +193,7 @@ mod linear {
         let shape = p.shape;
         let grad_y = pad(&p.grad_y, SHAPE.k);
         for software in software() {
-            let call = Conv2dGradInput { shape, software }.call().unwrap();
+            let call = Conv2dGradInput::new(shape, software).call().unwrap();
             let got = execute(&call, &[&grad_y, &stored(&p.weight)]);
             let want = reference::linear_grad_input(SHAPE, &p.grad_y, &p.weight);
             compare("grad_x", &unpad("grad_x", &got[0], SHAPE.c), &want, SHAPE.k);

@@ -1,22 +1,43 @@
-// conv2d_grad_input: the gradient of a convolution with respect to its input.
+// conv2d_grad_input: the gradient of a convolution with respect to its input, and what follows it in a backward pass.
 //   grad_x[n,iy,ix,c] = Σ_{r,s,k} grad_y[n, (iy + ph - r)/sh, (ix + pw - s)/sw, k] · weight[r,s,c,k]     (whole quotients inside y)
-// Layout: grad_y [N,Ho,Wo,K/4], weight [R,S,C,K/4], grad_x [N,H,W,C/4]; C and K padded with zeros.
-// Work:   a workgroup has 8 vec4 columns of C × 4 input pixels of one row, sw apart, so that the same filter columns meet
-//         all four; what lies beyond the end is computed on clamped indices and not stored.
-// Needs:  default limits.
+//   ADD: grad_x += other     MASK: then grad_x = x > 0 ? grad_x : 0, for a rectified x
+//   REDUCE: sum[g,c] = Σ grad_x     product[g,c] = Σ grad_x · (z - mean[c]) · invstd[c]     over the pixels of group g
+// Layout: grad_y [N,Ho,Wo,K/4], weight [R,S,C,K/4], grad_x, other, x, z [N,H,W,C/4], statistics [2,C/4]: mean, invstd;
+//         partials [groups,2,C/4]: sum, product; finished by batch_norm_grad_finish. C and K padded with zeros. What the
+//         variant does not name is not touched.
+// Work:   a workgroup has 8 vec4 columns of C × 16 tiles of 4 input pixels of one row, sw apart, so that the same filter
+//         columns meet all four; what lies beyond the end is computed on clamped indices and not stored. The column sums are
+//         a lane's, then a tree over the tiles.
+// Needs:  default limits. Variants: ADD, MASK, REDUCE.
+
+override ADD: bool = false;
+override MASK: bool = false;
+override REDUCE: bool = false;
+const COLUMNS = 8u;
+const TILES = 16u;
+const LANES = COLUMNS * TILES;
 
 struct Params {
     n: u32, h: u32, w: u32, c4: u32,
     ho: u32, wo: u32, k4: u32,
     r: u32, s: u32,
     stride_h: u32, stride_w: u32, pad_h: u32, pad_w: u32,
-    column_groups: u32, tiles: u32, groups: u32,
+    // Tiles of a row, and of all rows.
+    column_groups: u32, tiles: u32, all_tiles: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> grad_y: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> weight: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> grad_x: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> other: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> x: array<vec4f>;
+@group(0) @binding(6) var<storage, read_write> z: array<vec4f>;
+@group(0) @binding(7) var<storage, read_write> statistics: array<vec4f>;
+@group(0) @binding(8) var<storage, read_write> partials: array<vec4f>;
+
+var<workgroup> sums: array<vec4f, LANES>;
+var<workgroup> products: array<vec4f, LANES>;
 
 // The first vector of grad_y at (oy, ox) of an image, and 1, or 0 outside.
 fn tap(row: u32, inside: bool, ox: i32) -> vec2u {
@@ -28,38 +49,60 @@ fn multiply(sum: vec4f, g: vec4f, w0: vec4f, w1: vec4f, w2: vec4f, w3: vec4f) ->
     return sum + vec4f(dot(g, w0), dot(g, w1), dot(g, w2), dot(g, w3));
 }
 
-@compute @workgroup_size(8)
+// A lane's column sums.
+struct Totals { sum: vec4f, product: vec4f }
+
+// What follows the sum at one pixel.
+fn finish(totals: ptr<function, Totals>, at: u32, mean: vec4f, sum: vec4f) {
+    var g = sum;
+    if ADD {
+        g += other[at];
+    }
+    if MASK {
+        g = select(vec4f(), g, x[at] > vec4f());
+    }
+    grad_x[at] = g;
+    if REDUCE {
+        (*totals).sum += g;
+        (*totals).product += g * (z[at] - mean);
+    }
+}
+
+@compute @workgroup_size(LANES)
 fn conv2d_grad_input(
     @builtin(workgroup_id) group: vec3u,
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
     let index = group.x + group.y * groups.x;
-    if index >= params.groups {
+    let block = index / params.column_groups;
+    if block * TILES >= params.all_tiles {
         return;
     }
-    let column = (index % params.column_groups) * 8u + lane;
+    let column = (index % params.column_groups) * COLUMNS + lane % COLUMNS;
     let c = min(column, params.c4 - 1u);
     // Tiles of a row: for each phase of the stride, runs of four pixels sw apart.
-    let tile = (index / params.column_groups) % params.tiles;
-    let row = index / (params.column_groups * params.tiles);
+    let own = block * TILES + lane / COLUMNS;
+    let here = min(own, params.all_tiles - 1u);
+    let tile = here % params.tiles;
+    let row = here / params.tiles;
     let phase = tile % params.stride_w;
     let ix = (tile / params.stride_w) * 4u * params.stride_w + phase;
     let iy = row % params.h;
     let n = row / params.h;
-    let y = iy + params.pad_h;
-    let x = ix + params.pad_w;
+    let top = iy + params.pad_h;
+    let left = ix + params.pad_w;
     var sum0 = vec4f();
     var sum1 = vec4f();
     var sum2 = vec4f();
     var sum3 = vec4f();
-    for (var r = y % params.stride_h; r < params.r; r += params.stride_h) {
-        let oy = (i32(y) - i32(r)) / i32(params.stride_h);
-        let inside = oy >= 0 && y >= r && u32(oy) < params.ho;
+    for (var r = top % params.stride_h; r < params.r; r += params.stride_h) {
+        let oy = (i32(top) - i32(r)) / i32(params.stride_h);
+        let inside = oy >= 0 && top >= r && u32(oy) < params.ho;
         let start = (n * params.ho + u32(oy)) * params.wo;
-        for (var s = x % params.stride_w; s < params.s; s += params.stride_w) {
-            // x - s is a multiple of the stride, so the quotient is exact where negative, too.
-            let ox = (i32(x) - i32(s)) / i32(params.stride_w);
+        for (var s = left % params.stride_w; s < params.s; s += params.stride_w) {
+            // left - s is a multiple of the stride, so the quotient is exact where negative, too.
+            let ox = (i32(left) - i32(s)) / i32(params.stride_w);
             let tap0 = tap(start, inside, ox);
             let tap1 = tap(start, inside, ox + 1);
             let tap2 = tap(start, inside, ox + 2);
@@ -77,20 +120,42 @@ fn conv2d_grad_input(
             }
         }
     }
-    if column >= params.c4 {
+    var totals = Totals();
+    if own < params.all_tiles && column < params.c4 {
+        var mean = vec4f();
+        if REDUCE {
+            mean = statistics[c];
+        }
+        let at = (row * params.w + ix) * params.c4 + c;
+        let step = params.stride_w * params.c4;
+        if ix < params.w {
+            finish(&totals, at, mean, sum0);
+        }
+        if ix + params.stride_w < params.w {
+            finish(&totals, at + step, mean, sum1);
+        }
+        if ix + 2u * params.stride_w < params.w {
+            finish(&totals, at + 2u * step, mean, sum2);
+        }
+        if ix + 3u * params.stride_w < params.w {
+            finish(&totals, at + 3u * step, mean, sum3);
+        }
+    }
+    if !REDUCE {
         return;
     }
-    let at = row * params.w * params.c4 + c;
-    if ix < params.w {
-        grad_x[at + ix * params.c4] = sum0;
+    sums[lane] = totals.sum;
+    products[lane] = totals.product;
+    for (var half = LANES / 2u; half >= COLUMNS; half /= 2u) {
+        workgroupBarrier();
+        if lane < half {
+            sums[lane] += sums[lane + half];
+            products[lane] += products[lane + half];
+        }
     }
-    if ix + params.stride_w < params.w {
-        grad_x[at + (ix + params.stride_w) * params.c4] = sum1;
-    }
-    if ix + 2u * params.stride_w < params.w {
-        grad_x[at + (ix + 2u * params.stride_w) * params.c4] = sum2;
-    }
-    if ix + 3u * params.stride_w < params.w {
-        grad_x[at + (ix + 3u * params.stride_w) * params.c4] = sum3;
+    if lane < COLUMNS && column < params.c4 {
+        let at = 2u * block * params.c4 + c;
+        partials[at] = sums[lane];
+        partials[at + params.c4] = products[lane] * statistics[params.c4 + c];
     }
 }

@@ -1,10 +1,18 @@
 // conv2d_grad_input_broadcast: conv2d_grad_input for adapters on which a load costs more than arithmetic, with 8 lanes a subgroup.
 //   grad_x[n,iy,ix,c] = Σ_{r,s,k} grad_y[n, (iy + ph - r)/sh, (ix + pw - s)/sw, k] · weight[r,s,c,k]     (whole quotients inside y)
-// Layout: grad_y [N,Ho,Wo,K/4], weight [R,S,C,K/4], grad_x [N,H,W,C/4]; a vec4 of f32 travels as two u64, which halves the loads.
+//   ADD: grad_x += other     MASK: then grad_x = x > 0 ? grad_x : 0, for a rectified x
+//   REDUCE: sum[g,c] = Σ grad_x     product[g,c] = Σ grad_x · (z - mean[c]) · invstd[c]     over the pixels of group g
+// Layout: grad_y [N,Ho,Wo,K/4], weight [R,S,C,K/4], grad_x, other, x, z [N,H,W,C/4], statistics [2,C/4]: mean, invstd;
+//         partials [groups,2,C/4]: sum, product; a vec4 of f32 travels as two u64, which halves the loads.
 // Work:   pixels whose row and column leave the same remainders by the stride (a phase) meet the same filter positions: the 8
 //         lanes of a subgroup are 8 pixels of a phase; each does 2 pixels, 8 apart, × 4 vec4s of C. The lanes load the 16
-//         weight vec4s between them, two each, and pass them around by broadcast.
-// Needs:  subgroup, int64. At most 2²⁴ pixels.
+//         weight vec4s between them, two each, and pass them around by broadcast. A group of the column sums is a workgroup's
+//         64 pixels: summed within each subgroup, then over the four.
+// Needs:  subgroup, int64. At most 2²⁴ pixels. Variants: ADD, MASK, REDUCE.
+
+override ADD: bool = false;
+override MASK: bool = false;
+override REDUCE: bool = false;
 
 struct Params {
     n: u32, h: u32, w: u32, c4: u32,
@@ -19,6 +27,14 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> grad_y: array<vec2<u64>>;
 @group(0) @binding(2) var<storage, read_write> weight: array<vec2<u64>>;
 @group(0) @binding(3) var<storage, read_write> grad_x: array<vec2<u64>>;
+@group(0) @binding(4) var<storage, read_write> other: array<vec2<u64>>;
+@group(0) @binding(5) var<storage, read_write> x: array<vec2<u64>>;
+@group(0) @binding(6) var<storage, read_write> z: array<vec2<u64>>;
+@group(0) @binding(7) var<storage, read_write> statistics: array<vec2<u64>>;
+@group(0) @binding(8) var<storage, read_write> partials: array<vec2<u64>>;
+
+// Of each subgroup sum and product of four vectors of channels, in turns.
+var<workgroup> totals: array<vec4f, 32>;
 
 fn unpack(v: vec2<u64>) -> vec4f {
     let low = vec2u(v);
@@ -45,57 +61,51 @@ fn position(pixel: u32) -> vec3u {
     return vec3u(image, row - image * params.phase_h, pixel - row * params.phase_w);
 }
 
-// The sums of two pixels × four vec4s of C.
-struct Block { a0: vec4f, a1: vec4f, a2: vec4f, a3: vec4f, b0: vec4f, b1: vec4f, b2: vec4f, b3: vec4f }
-
-fn multiply(sum: vec4f, g: vec4f, w0: vec4f, w1: vec4f, w2: vec4f, w3: vec4f) -> vec4f {
-    return sum + vec4f(dot(g, w0), dot(g, w1), dot(g, w2), dot(g, w3));
+// What the first, and the last, four lanes of a subgroup hold.
+fn first_four(v: vec4f) -> mat4x4f {
+    return mat4x4f(subgroupBroadcast(v, 0u), subgroupBroadcast(v, 1u), subgroupBroadcast(v, 2u), subgroupBroadcast(v, 3u));
 }
 
-// Adds the product of four channels of grad_y of two pixels, a and b, with 16 rows of weights, of which lane l holds row l (low)
-// and 8 + l (high).
-fn accumulate(s: ptr<function, Block>, low: vec4f, high: vec4f, a: vec4f, b: vec4f) {
-    var w0 = subgroupBroadcast(low, 0u);
-    var w1 = subgroupBroadcast(low, 1u);
-    var w2 = subgroupBroadcast(low, 2u);
-    var w3 = subgroupBroadcast(low, 3u);
-    (*s).a0 = multiply((*s).a0, a, w0, w1, w2, w3);
-    (*s).b0 = multiply((*s).b0, b, w0, w1, w2, w3);
-    w0 = subgroupBroadcast(low, 4u);
-    w1 = subgroupBroadcast(low, 5u);
-    w2 = subgroupBroadcast(low, 6u);
-    w3 = subgroupBroadcast(low, 7u);
-    (*s).a1 = multiply((*s).a1, a, w0, w1, w2, w3);
-    (*s).b1 = multiply((*s).b1, b, w0, w1, w2, w3);
-    w0 = subgroupBroadcast(high, 0u);
-    w1 = subgroupBroadcast(high, 1u);
-    w2 = subgroupBroadcast(high, 2u);
-    w3 = subgroupBroadcast(high, 3u);
-    (*s).a2 = multiply((*s).a2, a, w0, w1, w2, w3);
-    (*s).b2 = multiply((*s).b2, b, w0, w1, w2, w3);
-    w0 = subgroupBroadcast(high, 4u);
-    w1 = subgroupBroadcast(high, 5u);
-    w2 = subgroupBroadcast(high, 6u);
-    w3 = subgroupBroadcast(high, 7u);
-    (*s).a3 = multiply((*s).a3, a, w0, w1, w2, w3);
-    (*s).b3 = multiply((*s).b3, b, w0, w1, w2, w3);
+fn last_four(v: vec4f) -> mat4x4f {
+    return mat4x4f(subgroupBroadcast(v, 4u), subgroupBroadcast(v, 5u), subgroupBroadcast(v, 6u), subgroupBroadcast(v, 7u));
 }
 
-fn store(pixel: u32, c: u32, sum: vec4f) {
-    if c < params.c4 {
-        grad_x[pixel * params.c4 + c] = pack(sum);
-    }
-}
-
-fn store_pixel(index: u32, at: vec3u, phase: vec2u, c: u32, s0: vec4f, s1: vec4f, s2: vec4f, s3: vec4f) {
+// The pixel of grad_x at a position of a phase, and 1, or 0 beyond the end.
+fn destination(index: u32, at: vec3u, phase: vec2u) -> vec2u {
     let iy = at.y * params.stride_h + phase.x;
     let ix = at.z * params.stride_w + phase.y;
-    if index < params.pixels && iy < params.h && ix < params.w {
-        let pixel = (at.x * params.h + iy) * params.w + ix;
-        store(pixel, c, s0);
-        store(pixel, c + 1u, s1);
-        store(pixel, c + 2u, s2);
-        store(pixel, c + 3u, s3);
+    let inside = index < params.pixels && iy < params.h && ix < params.w;
+    return vec2u((at.x * params.h + iy) * params.w + ix, u32(inside));
+}
+
+// What follows a sum; the result is what it adds to the sum and the product of its column.
+fn finish(pixel: vec2u, c: u32, mean: vec4f, sum: vec4f) -> mat2x4f {
+    var terms = mat2x4f();
+    if pixel.y == 1u && c < params.c4 {
+        let at = pixel.x * params.c4 + c;
+        var g = sum;
+        if ADD {
+            g += unpack(other[at]);
+        }
+        if MASK {
+            g = select(vec4f(), g, unpack(x[at]) > vec4f());
+        }
+        if REDUCE {
+            terms = mat2x4f(g, g * (unpack(z[at]) - mean));
+        }
+        grad_x[at] = pack(g);
+    }
+    return terms;
+}
+
+// Leaves a subgroup's terms of one column to the workgroup.
+fn gather(at: u32, lane: u32, terms: mat2x4f) {
+    if REDUCE {
+        let sum = subgroupAdd(terms[0]);
+        let product = subgroupAdd(terms[1]);
+        if lane < 2u {
+            totals[at + lane] = select(sum, product, lane == 1u);
+        }
     }
 }
 
@@ -107,10 +117,8 @@ fn conv2d_grad_input_broadcast(
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
     let first = (group.x + group.y * groups.x) * 64u + subgroup * 16u + lane;
-    let a = min(first, params.pixels - 1u);
-    let b = min(first + 8u, params.pixels - 1u);
-    let at_a = position(a);
-    let at_b = position(b);
+    let at_a = position(min(first, params.pixels - 1u));
+    let at_b = position(min(first + 8u, params.pixels - 1u));
     // Tiles of 16 channels, in each all phases.
     let phases = params.stride_h * params.stride_w;
     let tile = divide(group.z, phases);
@@ -124,7 +132,9 @@ fn conv2d_grad_input_broadcast(
     let row0 = min(4u * c + lane, 4u * params.c4 - 1u) * params.k4;
     let row1 = min(4u * c + 8u + lane, 4u * params.c4 - 1u) * params.k4;
 
-    var sums = Block();
+    // The sums of the two pixels × four vec4s of C.
+    var sum_a = mat4x4f();
+    var sum_b = mat4x4f();
     var back_y = 0u;
     for (var r = first_tap.x; r < params.r; r += params.stride_h) {
         var back_x = 0u;
@@ -139,16 +149,52 @@ fn conv2d_grad_input_broadcast(
             let filters = (r * params.s + s) * params.c4 * 4u * params.k4;
             for (var k = 0u; k < params.k4; k++) {
                 // All loads before all arithmetic: each is a loop over the lanes, and what is live across it goes to memory.
-                let ga = unpack(grad_y[from_a + k]);
-                let gb = unpack(grad_y[from_b + k]);
+                let load_a = unpack(grad_y[from_a + k]);
+                let load_b = unpack(grad_y[from_b + k]);
                 let low = unpack(weight[filters + row0 + k]);
                 let high = unpack(weight[filters + row1 + k]);
-                accumulate(&sums, low, high, select(vec4f(), ga, inside_a), select(vec4f(), gb, inside_b));
+                let a = select(vec4f(), load_a, inside_a);
+                let b = select(vec4f(), load_b, inside_b);
+                // Lane l holds row l of 16 rows of weights (low), and row 8 + l (high).
+                var rows = first_four(low);
+                sum_a[0] += a * rows;
+                sum_b[0] += b * rows;
+                rows = last_four(low);
+                sum_a[1] += a * rows;
+                sum_b[1] += b * rows;
+                rows = first_four(high);
+                sum_a[2] += a * rows;
+                sum_b[2] += b * rows;
+                rows = last_four(high);
+                sum_a[3] += a * rows;
+                sum_b[3] += b * rows;
             }
             back_x++;
         }
         back_y++;
     }
-    store_pixel(first, at_a, phase, c, sums.a0, sums.a1, sums.a2, sums.a3);
-    store_pixel(first + 8u, at_b, phase, c, sums.b0, sums.b1, sums.b2, sums.b3);
+    let to_a = destination(first, at_a, phase);
+    let to_b = destination(first + 8u, at_b, phase);
+    var mean = mat4x4f();
+    if REDUCE {
+        mean = first_four(unpack(statistics[min(c + lane % 4u, params.c4 - 1u)]));
+    }
+    let place = subgroup * 8u;
+    gather(place, lane, finish(to_a, c, mean[0], sum_a[0]) + finish(to_b, c, mean[0], sum_b[0]));
+    gather(place + 2u, lane, finish(to_a, c + 1u, mean[1], sum_a[1]) + finish(to_b, c + 1u, mean[1], sum_b[1]));
+    gather(place + 4u, lane, finish(to_a, c + 2u, mean[2], sum_a[2]) + finish(to_b, c + 2u, mean[2], sum_b[2]));
+    gather(place + 6u, lane, finish(to_a, c + 3u, mean[3], sum_a[3]) + finish(to_b, c + 3u, mean[3], sum_b[3]));
+    if REDUCE {
+        workgroupBarrier();
+        // Lane 2 j adds the sum of vector j, lane 2 j + 1 that of its product.
+        let column = c + lane / 2u;
+        let block = group.x + group.y * groups.x;
+        let blocks = (params.pixels + 63u) / 64u;
+        if subgroup == 0u && block < blocks && column < params.c4 {
+            let factor = select(vec4f(1.0), unpack(statistics[params.c4 + column]), lane % 2u == 1u);
+            let total = totals[lane] + totals[8u + lane] + totals[16u + lane] + totals[24u + lane];
+            let part = (group.z - tile * phases) * blocks + block;
+            partials[(2u * part + lane % 2u) * params.c4 + column] = pack(total * factor);
+        }
+    }
 }

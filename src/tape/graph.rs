@@ -210,7 +210,7 @@ impl Graph {
         &self.info(value).shape
     }
 
-    fn value(&mut self, name: String, shape: Shape, place: Place) -> Value {
+    pub(super) fn value(&mut self, name: String, shape: Shape, place: Place) -> Value {
         // A graph has far fewer than 2³² values.
         let value = Value(self.values.len() as u32);
         self.values.push(Info { name, shape, place });

@@ -105,7 +105,7 @@ impl Recording {
     /// [`TapeError::Kernel`] when a kernel refuses a layer's problem.
     pub fn new(mut graph: Graph, outputs: &[Value], target: &Target) -> Result<Self, TapeError> {
         if target.fuse {
-            fusion::fuse(&mut graph, outputs);
+            fusion::fuse(&mut graph, outputs, target);
         }
         let live = live_nodes(&graph, outputs);
         let mut steps = Vec::new();

@@ -47,6 +47,7 @@ fn every(rows: usize, channels: usize) -> [Result<Call, KernelError>; 6] {
             rows,
             channels,
             training,
+            groups: None,
         }
         .call(),
         BatchNormGradInput {

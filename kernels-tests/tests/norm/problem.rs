@@ -198,6 +198,7 @@ impl Problem {
             rows,
             channels,
             training,
+            groups: None,
         };
         let inputs = [&partials[..], &self.pad(&self.gamma), statistics];
         execute(&finish.call().unwrap(), &inputs)

@@ -2,6 +2,7 @@
 //! weights between them and pass them around. Same problem, same bindings as in [`conv2d`](super::conv2d).
 
 use super::conv2d::{Sizes, with};
+use super::grad_input::GradInputEpilogue;
 use crate::gpu::{Shader, Variant};
 use crate::kernels::check::{all_flags, flags};
 use crate::kernels::{Call, Kernel, KernelError, Params, narrow, params, shader};
@@ -103,7 +104,11 @@ pub(super) fn forward(sizes: &Sizes, bias: bool) -> Result<Option<Call>, KernelE
     call(FORWARD, variant, &params, pixels.div_ceil(PIXELS), tiles)
 }
 
-pub(super) fn grad_input(sizes: &Sizes) -> Result<Option<Call>, KernelError> {
+/// The call, and the groups of pixels whose column sums it can write.
+pub(super) fn grad_input(
+    sizes: &Sizes,
+    variant: Variant,
+) -> Result<Option<(Call, usize)>, KernelError> {
     let shape = &sizes.shape;
     let [stride_h, stride_w] = shape.stride;
     let phase = [shape.h.div_ceil(stride_h), shape.w.div_ceil(stride_w)];
@@ -123,7 +128,8 @@ pub(super) fn grad_input(sizes: &Sizes) -> Result<Option<Call>, KernelError> {
     }
     let params: GradInputParams = with(&sizes.words, &more);
     let groups = pixels.div_ceil(PIXELS);
-    call(GRAD_INPUT, Variant::new(), &params, groups, tiles)
+    let call = call(GRAD_INPUT, variant, &params, groups, tiles)?;
+    Ok(call.map(|call| (call, groups * phases)))
 }
 
 /// The first stage over `parts` groups of pixels, some of which may be empty.
@@ -155,7 +161,11 @@ pub(super) fn kernels() -> [Kernel; 3] {
     };
     [
         kernel(FORWARD, ForwardParams::FIELDS, all_flags(&["BIAS"])),
-        kernel(GRAD_INPUT, GradInputParams::FIELDS, vec![Variant::new()]),
+        kernel(
+            GRAD_INPUT,
+            GradInputParams::FIELDS,
+            GradInputEpilogue::variants(),
+        ),
         kernel(GRAD_WEIGHT, GradWeightParams::FIELDS, vec![Variant::new()]),
     ]
 }

@@ -1,4 +1,4 @@
-//! The convolution and its gradients with respect to input and filters.
+//! The convolution and its gradient with respect to the filters.
 
 use super::{Conv2dShape, SumGroups, broadcast};
 use crate::gpu::{Shader, Variant};
@@ -6,12 +6,11 @@ use crate::kernels::check::{all_flags, elements, flags};
 use crate::kernels::{Access, Call, Kernel, KernelError, Params, narrow, padded, params, shader};
 
 const FORWARD: Shader = shader!("conv", "conv2d_forward");
-const GRAD_INPUT: Shader = shader!("conv", "conv2d_grad_input");
 const GRAD_WEIGHT: Shader = shader!("conv", "conv2d_grad_weight");
 
 /// `vec4` columns a workgroup.
 const COLUMNS: usize = 8;
-/// Pixels a workgroup of the forward pass and the input gradient.
+/// Pixels a workgroup of the forward pass.
 const PIXELS: usize = 4;
 /// Workgroups of the weight gradient from which on no more groups of rows are made: enough to fill a large GPU.
 const ENOUGH_WORKGROUPS: usize = 512;
@@ -32,25 +31,6 @@ params!(ForwardParams {
     pad_w: u32,
     pixels: u32,
     column_groups: u32,
-});
-
-params!(GradInputParams {
-    n: u32,
-    h: u32,
-    w: u32,
-    c4: u32,
-    ho: u32,
-    wo: u32,
-    k4: u32,
-    r: u32,
-    s: u32,
-    stride_h: u32,
-    stride_w: u32,
-    pad_h: u32,
-    pad_w: u32,
-    column_groups: u32,
-    tiles: u32,
-    groups: u32,
 });
 
 params!(GradWeightParams {
@@ -76,15 +56,15 @@ params!(GradWeightParams {
 pub(super) struct Sizes {
     pub(super) shape: Conv2dShape,
     output: [usize; 2],
-    x_len: usize,
-    y_len: usize,
-    weight_len: usize,
+    pub(super) x_len: usize,
+    pub(super) y_len: usize,
+    pub(super) weight_len: usize,
     /// The first members of every `Params`, n to pad_w.
     pub(super) words: [u32; 13],
 }
 
 impl Sizes {
-    fn new(shape: &Conv2dShape, kernel: &'static str) -> Result<Self, KernelError> {
+    pub(super) fn new(shape: &Conv2dShape, kernel: &'static str) -> Result<Self, KernelError> {
         let [ho, wo] = shape.checked_output(kernel)?;
         let [c, k] = [shape.c, shape.k].map(padded);
         let first = [shape.n, shape.h, shape.w, c / 4, ho, wo, k / 4];
@@ -172,49 +152,6 @@ impl Conv2dForward {
     }
 }
 
-/// `grad_x` of a convolution. Binds `grad_y`, `weight`, `grad_x`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Conv2dGradInput {
-    /// The shape of the forward pass.
-    pub shape: Conv2dShape,
-    /// Whether the device runs the kernels for [software](crate::gpu::Gpu::has_software_kernels) adapters.
-    pub software: bool,
-}
-
-impl Conv2dGradInput {
-    /// The dispatch.
-    ///
-    /// # Errors
-    /// As [`Conv2dForward::call`].
-    pub fn call(&self) -> Result<Call, KernelError> {
-        let sizes = Sizes::new(&self.shape, GRAD_INPUT.name)?;
-        let software = self.software.then(|| broadcast::grad_input(&sizes));
-        let call = match software.transpose()?.flatten() {
-            Some(call) => call,
-            None => self.base(&sizes)?,
-        };
-        Ok(call
-            .bind("grad_y", Access::Read, sizes.y_len)
-            .bind("weight", Access::Read, sizes.weight_len)
-            .bind("grad_x", Access::Write, sizes.x_len)
-            .flops(self.shape.flops()))
-    }
-
-    fn base(&self, sizes: &Sizes) -> Result<Call, KernelError> {
-        let column_groups = sizes.c4().div_ceil(COLUMNS);
-        // A tile is four pixels a stride apart; each phase of the stride has its own.
-        let step = self.shape.stride[1];
-        let tiles = self.shape.w.div_ceil(step).div_ceil(PIXELS) * step;
-        let groups = self.shape.n * self.shape.h * tiles * column_groups;
-        let mut more = [0; 3];
-        for (word, value) in more.iter_mut().zip([column_groups, tiles, groups]) {
-            *word = narrow(GRAD_INPUT.name, value)?;
-        }
-        let params: GradInputParams = with(&sizes.words, &more);
-        Call::new(GRAD_INPUT, Variant::new(), &params, groups as u64)
-    }
-}
-
 /// `grad_weight` of a convolution, in two stages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv2dGradWeight {
@@ -294,7 +231,6 @@ pub(super) fn kernels() -> Vec<Kernel> {
     };
     vec![
         kernel(FORWARD, ForwardParams::FIELDS, all_flags(&["BIAS"])),
-        kernel(GRAD_INPUT, GradInputParams::FIELDS, vec![Variant::new()]),
         kernel(GRAD_WEIGHT, GradWeightParams::FIELDS, vec![Variant::new()]),
     ]
 }

@@ -3,13 +3,15 @@
 mod broadcast;
 mod conv2d;
 mod depthwise;
+mod grad_input;
 mod strip;
 mod sum_groups;
 
 use super::{Kernel, KernelError};
 
-pub use conv2d::{Conv2dForward, Conv2dGradInput, Conv2dGradWeight};
+pub use conv2d::{Conv2dForward, Conv2dGradWeight};
 pub use depthwise::{DepthwiseForward, DepthwiseGradInput, DepthwiseGradWeight};
+pub use grad_input::{Conv2dGradInput, GradInputEpilogue};
 pub use sum_groups::SumGroups;
 
 /// A convolution: `[N,H,W,C]` with filters `[R,S,C,K]` to `[N,Ho,Wo,K]`. Pairs are height, width.
@@ -97,6 +99,7 @@ impl Conv2dShape {
 pub(super) fn kernels() -> Vec<Kernel> {
     [
         conv2d::kernels(),
+        vec![grad_input::kernel()],
         broadcast::kernels().to_vec(),
         depthwise::kernels(),
         strip::kernels().to_vec(),

@@ -38,15 +38,14 @@ impl MatMul {
         Ok(named(call.call()?, &["a", "b", "y", "b again"]))
     }
 
-    /// `y = a · bᵀ` with `a` `[M,K]` and `b` `[N,K]`, the latter of `padded(N)` rows. Binds `a`, `b`, `y`.
+    /// `y = a · bᵀ` with `a` `[M,K]` and `b` `[N,K]`, the latter of `padded(N)` rows. Binds `a`, `b`, `y`, and five
+    /// that are not touched.
     ///
     /// # Errors
     /// As [`MatMul::a_b`].
     pub fn a_bt(&self) -> Result<Call, KernelError> {
-        let call = Conv2dGradInput {
-            shape: Conv2dShape::linear(self.m, self.n, self.k),
-            software: self.software,
-        };
+        let shape = Conv2dShape::linear(self.m, self.n, self.k);
+        let call = Conv2dGradInput::new(shape, self.software);
         Ok(named(call.call()?, &["a", "b", "y"]))
     }
 

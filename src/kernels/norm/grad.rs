@@ -6,7 +6,7 @@
 
 use super::{Layer, MapParams, ROWS, ReduceParams, UNTOUCHED, kernel};
 use crate::gpu::Shader;
-use crate::kernels::check::{all_finishes, all_flags, flags, workgroups};
+use crate::kernels::check::{all_finishes, all_flags, elements, flags, positive, workgroups};
 use crate::kernels::{Access, Call, Kernel, KernelError, Params, narrow, params, shader};
 
 const REDUCE: Shader = shader!("norm", "batch_norm_grad_reduce");
@@ -62,6 +62,8 @@ pub struct BatchNormGradFinish {
     pub channels: usize,
     /// Whether the statistics were the batch's, and so depend on x; else they were the running ones.
     pub training: bool,
+    /// The groups of rows in `partials` where another kernel than [`BatchNormGradReduce`] has summed them.
+    pub groups: Option<usize>,
 }
 
 impl BatchNormGradFinish {
@@ -70,7 +72,12 @@ impl BatchNormGradFinish {
     /// # Errors
     /// As [`BatchNormGradReduce::call`].
     pub fn call(&self) -> Result<Call, KernelError> {
-        let layer = Layer::new(FINISH.name, self.rows, self.channels)?;
+        let mut layer = Layer::new(FINISH.name, self.rows, self.channels)?;
+        if let Some(groups) = self.groups {
+            positive(FINISH.name, &[("groups", groups)])?;
+            elements(FINISH.name, &[groups, layer.vectors(2)])?;
+            layer.split.count = groups;
+        }
         let params = FinishParams {
             rows: narrow(FINISH.name, self.rows)?,
             columns: narrow(FINISH.name, layer.columns)?,

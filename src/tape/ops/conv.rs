@@ -15,13 +15,52 @@ pub struct Conv2d {
     pub padding: [usize; 2],
 }
 
-/// The gradient with respect to the input. Inputs `grad_y`, `weight`; output of the shape given.
+/// The gradient with respect to the input, with what fusion put into its pass. Inputs `grad_y`, `weight`; with `add` another
+/// gradient of the input; with `mask` the input; with `partials` the input and the statistics of the batch normalisation before
+/// it. Outputs the gradient, of the shape given, and `partials`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conv2dGradInput {
     /// The forward pass.
     pub conv: Conv2d,
     /// The shape of its input.
     pub x: Shape,
+    /// Whether another gradient is added.
+    pub add: bool,
+    /// Whether the gradient passes only where the input is above 0.
+    pub mask: bool,
+    /// The shape of the column sums for the gradient of a batch normalisation, `[groups, 2, C]`, where they are written.
+    pub partials: Option<Shape>,
+}
+
+impl Conv2dGradInput {
+    /// The gradient alone.
+    pub fn new(conv: Conv2d, x: Shape) -> Self {
+        Self {
+            conv,
+            x,
+            add: false,
+            mask: false,
+            partials: None,
+        }
+    }
+
+    /// The kernel for filters of this shape.
+    pub(in crate::tape) fn kernel(
+        &self,
+        weight: &Shape,
+        software: bool,
+    ) -> kernels::Conv2dGradInput {
+        let Conv2d { stride, padding } = self.conv;
+        kernels::Conv2dGradInput {
+            shape: recorded(&self.x, weight, stride, padding),
+            epilogue: kernels::GradInputEpilogue {
+                add: self.add,
+                mask: self.mask,
+                reduce: self.partials.is_some(),
+            },
+            software,
+        }
+    }
 }
 
 /// The gradient with respect to the filters. Inputs `x`, `grad_y`; output of the shape given.
@@ -165,10 +204,7 @@ impl OpSpec for Conv2d {
         };
         let (x, weight) = (node.inputs[0], node.inputs[1]);
         let mut grads = Vec::new();
-        let input = Conv2dGradInput {
-            conv: *self,
-            x: graph.shape(x).clone(),
-        };
+        let input = Conv2dGradInput::new(*self, graph.shape(x).clone());
         let filters = Conv2dGradWeight {
             conv: *self,
             weight: graph.shape(weight).clone(),
@@ -228,10 +264,28 @@ fn grad_weight(lowering: &mut Lowering<'_>, shape: Conv2dShape) -> Result<(), Ta
     lowering.call(Ok(second), &[partial, lowering.output(0)])
 }
 
-fn grad_input(lowering: &mut Lowering<'_>, shape: Conv2dShape) -> Result<(), TapeError> {
-    let software = lowering.target().software;
-    let call = kernels::Conv2dGradInput { shape, software };
-    lowering.call(call.call(), &three(lowering))
+/// The gradient with respect to the input, whose epilogue takes the node's further inputs in order.
+fn grad_input(
+    lowering: &mut Lowering<'_>,
+    kernel: kernels::Conv2dGradInput,
+) -> Result<(), TapeError> {
+    let mut operands = three(lowering).to_vec();
+    let kernels::GradInputEpilogue { add, mask, reduce } = kernel.epilogue;
+    let mut next = 2;
+    for used in [add, mask, reduce, reduce] {
+        if used {
+            operands.push(lowering.input(next));
+            next += 1;
+        } else {
+            operands.push(lowering.scratch(4));
+        }
+    }
+    operands.push(if reduce {
+        lowering.output(1)
+    } else {
+        lowering.scratch(4)
+    });
+    lowering.call(kernel.call(), &operands)
 }
 
 fn three(lowering: &Lowering<'_>) -> [Operand; 3] {
@@ -244,7 +298,9 @@ impl OpSpec for Conv2dGradInput {
     }
 
     fn outputs(&self, _: &str, _: &[&Shape]) -> Result<Vec<Shape>, TapeError> {
-        Ok(vec![self.x.clone()])
+        let mut outputs = vec![self.x.clone()];
+        outputs.extend(self.partials.clone());
+        Ok(outputs)
     }
 
     fn gradient(
@@ -258,9 +314,9 @@ impl OpSpec for Conv2dGradInput {
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), TapeError> {
-        let Conv2d { stride, padding } = self.conv;
-        let shape = recorded(&self.x, lowering.input_shape(1), stride, padding);
-        grad_input(lowering, shape)
+        let software = lowering.target().software;
+        let kernel = self.kernel(lowering.input_shape(1), software);
+        grad_input(lowering, kernel)
     }
 }
 
@@ -495,7 +551,8 @@ impl OpSpec for LinearGradInput {
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), TapeError> {
         let shape = linear_shape(&self.x, lowering.input_shape(0).channels());
-        grad_input(lowering, shape)
+        let software = lowering.target().software;
+        grad_input(lowering, kernels::Conv2dGradInput::new(shape, software))
     }
 }
 

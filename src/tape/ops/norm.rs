@@ -34,8 +34,8 @@ impl BatchNorm {
     }
 }
 
-/// The gradients of batch normalisation. Inputs `grad_y`, `x`, `gamma`, the statistics and, with `relu`, the rectified `y`;
-/// outputs `grad_x`, `grad_gamma`, `grad_beta` and, with `residual`, the gradient behind the mask of `y`.
+/// The gradients of batch normalisation. Inputs `grad_y`, `x`, `gamma`, the statistics and, with `relu`, the rectified `y` or,
+/// with `reduced`, the column sums `[groups, 2, C]` that the pass which made `grad_y` has left; outputs `grad_x`, `grad_gamma`, `grad_beta` and, with `residual`, the gradient behind the mask of `y`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchNormGrad {
     /// Whether the statistics were the batch's.
@@ -44,6 +44,8 @@ pub struct BatchNormGrad {
     pub relu: bool,
     /// Whether the masked gradient is written out, too.
     pub residual: bool,
+    /// Whether the column sums come from elsewhere; never with `relu`.
+    pub reduced: bool,
 }
 
 impl OpSpec for BatchNorm {
@@ -86,6 +88,7 @@ impl OpSpec for BatchNorm {
             training: self.training,
             relu: false,
             residual: false,
+            reduced: false,
         };
         let inputs = [grad_y, node.inputs[0], node.inputs[1], node.outputs[1]];
         let grads = graph.record(grad, &inputs)?;
@@ -167,24 +170,32 @@ impl OpSpec for BatchNormGrad {
         let (rows, channels) = (shape.row_count(), shape.channels());
         let [grad_y, x, gamma, statistics] = [0, 1, 2, 3].map(|index| lowering.input(index));
         let [grad_x, grad_gamma, grad_beta] = [0, 1, 2].map(|index| lowering.output(index));
-        let partials = lowering.check(kernels::partials_len(rows, channels))?;
-        let partials = lowering.scratch(partials);
         let coefficients = lowering.scratch(3 * lowering.len(gamma));
         let y = if self.relu {
             lowering.input(4)
         } else {
             lowering.scratch(4)
         };
-        let reduce = kernels::BatchNormGradReduce {
-            rows,
-            channels,
-            relu: self.relu,
+        let (partials, groups) = if self.reduced {
+            // Two rows of channels a group.
+            let groups = lowering.input_shape(4).row_count() / 2;
+            (lowering.input(4), Some(groups))
+        } else {
+            let len = lowering.check(kernels::partials_len(rows, channels))?;
+            let partials = lowering.scratch(len);
+            let reduce = kernels::BatchNormGradReduce {
+                rows,
+                channels,
+                relu: self.relu,
+            };
+            lowering.call(reduce.call(), &[grad_y, x, y, statistics, partials])?;
+            (partials, None)
         };
-        lowering.call(reduce.call(), &[grad_y, x, y, statistics, partials])?;
         let finish = kernels::BatchNormGradFinish {
             rows,
             channels,
             training: self.training,
+            groups,
         };
         let operands = [
             partials,

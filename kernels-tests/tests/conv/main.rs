@@ -1,5 +1,7 @@
 //! Convolution kernels against their references.
 
+mod grad_input;
+
 use kernels_tests::conv::{self as reference, Conv2dShape};
 use kernels_tests::harness::{compare, execute, gpu, pad, unpad};
 use kernels_tests::layout::{depthwise_filters, depthwise_unfilters, filters, unfilters};
@@ -135,32 +137,6 @@ mod conv2d_forward {
         let shape = conv::Conv2dShape::linear(1 << 20, 1 << 14, 4);
         let error = forward(shape).call().unwrap_err();
         assert!(matches!(error, KernelError::TooLarge { .. }), "{error}");
-    }
-}
-
-mod conv2d_grad_input {
-    use super::*;
-
-    #[test]
-    fn matches_reference_on_drawn_shapes() {
-        for (index, shape) in shapes().iter().enumerate() {
-            let mut draw = Draw::new(&format!("grad input {index}"), SEED);
-            let grad_y = draw.tensor(shape.output_len(), 1.0);
-            let w = draw.tensor(shape.weight_len(), 1.0);
-            let want = reference::conv2d_grad_input(shape, &grad_y, &w);
-            for software in software() {
-                let call = conv::Conv2dGradInput {
-                    shape: (*shape).into(),
-                    software,
-                }
-                .call()
-                .unwrap();
-                let grad_x = execute(&call, &[&pad(&grad_y, shape.k), &filters(shape, &w)]);
-                let what = format!("seed {SEED}, software {software}, {shape:?}");
-                let depth = shape.r * shape.s * shape.k;
-                compare(&what, &unpad(&what, &grad_x[0], shape.c), &want, depth);
-            }
-        }
     }
 }
 

@@ -1,0 +1,223 @@
+//! The gradient with respect to the input, alone and with everything that its epilogue does.
+
+use super::{SEED, shapes, software};
+use kernels_tests::Reference;
+use kernels_tests::conv::{self as reference, Conv2dShape};
+use kernels_tests::elementwise;
+use kernels_tests::harness::{compare, execute, pad, unpad};
+use kernels_tests::layout::filters;
+use kernels_tests::random::Draw;
+use kinesic::kernels::conv::{Conv2dGradInput, GradInputEpilogue};
+use kinesic::kernels::norm::BatchNormGradFinish;
+use kinesic::kernels::{Access, padded};
+
+#[test]
+fn matches_reference_on_drawn_shapes() {
+    for (index, shape) in shapes().iter().enumerate() {
+        let mut draw = Draw::new(&format!("grad input {index}"), SEED);
+        let grad_y = draw.tensor(shape.output_len(), 1.0);
+        let w = draw.tensor(shape.weight_len(), 1.0);
+        let want = reference::conv2d_grad_input(shape, &grad_y, &w);
+        for software in software() {
+            let call = Conv2dGradInput::new((*shape).into(), software)
+                .call()
+                .unwrap();
+            let grad_x = execute(&call, &[&pad(&grad_y, shape.k), &filters(shape, &w)]);
+            let what = format!("seed {SEED}, software {software}, {shape:?}");
+            let depth = shape.r * shape.s * shape.k;
+            compare(&what, &unpad(&what, &grad_x[0], shape.c), &want, depth);
+        }
+    }
+}
+
+/// All that an epilogue reads.
+struct Problem {
+    shape: Conv2dShape,
+    grad_y: Vec<f64>,
+    weight: Vec<f64>,
+    other: Vec<f64>,
+    x: Vec<f64>,
+    z: Vec<f64>,
+    mean: Vec<f64>,
+    invstd: Vec<f64>,
+}
+
+impl Problem {
+    fn drawn(index: usize, shape: Conv2dShape) -> Self {
+        let mut draw = Draw::new(&format!("grad input epilogue {index}"), SEED);
+        let len = shape.input_len();
+        let x = draw.tensor(len, 1.0);
+        Self {
+            shape,
+            grad_y: draw.tensor(shape.output_len(), 1.0),
+            weight: draw.tensor(shape.weight_len(), 1.0),
+            other: draw.tensor(len, 3.0),
+            x: elementwise::relu(&x).value,
+            z: draw.tensor(len, 2.0),
+            mean: draw.tensor(shape.c, 1.0),
+            invstd: draw.tensor(shape.c, 0.25).iter().map(|s| 0.5 + s).collect(),
+        }
+    }
+
+    /// The gradient of the input.
+    fn grad_x(&self, epilogue: GradInputEpilogue) -> Reference {
+        let mut grad = reference::conv2d_grad_input(&self.shape, &self.grad_y, &self.weight);
+        for (index, (other, x)) in self.other.iter().zip(&self.x).enumerate() {
+            if epilogue.add {
+                grad.add(index, *other);
+            }
+            if epilogue.mask && *x <= 0.0 {
+                grad.set(index, 0.0, 0.0);
+            }
+        }
+        grad
+    }
+
+    /// Σ grad_x and Σ grad_x · ẑ of each channel.
+    fn column_sums(&self, grad_x: &Reference) -> [Reference; 2] {
+        let channels = self.shape.c;
+        let mut sums = [0; 2].map(|_| Reference::zeros(channels));
+        for (index, (g, size)) in grad_x.value.iter().zip(&grad_x.magnitude).enumerate() {
+            let c = index % channels;
+            let (z, mean, invstd) = (self.z[index], self.mean[c], self.invstd[c]);
+            sums[0].accumulate(c, *g, *size);
+            let scale = (z.abs() + mean.abs()) * invstd;
+            sums[1].accumulate(c, g * (z - mean) * invstd, size * scale);
+        }
+        sums
+    }
+
+    fn statistics(&self) -> Vec<f32> {
+        [&self.mean, &self.invstd]
+            .map(|row| pad(row, self.shape.c))
+            .concat()
+    }
+
+    /// `grad_x` and, where asked for, `partials`.
+    fn run(&self, kernel: &Conv2dGradInput) -> Vec<Vec<f32>> {
+        let (shape, epilogue) = (&self.shape, kernel.epilogue);
+        let mut inputs = vec![pad(&self.grad_y, shape.k), filters(shape, &self.weight)];
+        if epilogue.add {
+            inputs.push(pad(&self.other, shape.c));
+        }
+        if epilogue.mask {
+            inputs.push(pad(&self.x, shape.c));
+        }
+        if epilogue.reduce {
+            inputs.push(pad(&self.z, shape.c));
+            inputs.push(self.statistics());
+        }
+        let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
+        execute(&kernel.call().unwrap(), &inputs)
+    }
+}
+
+fn epilogues() -> impl Iterator<Item = GradInputEpilogue> {
+    (1..8).map(|bits| GradInputEpilogue {
+        add: bits & 1 > 0,
+        mask: bits & 2 > 0,
+        reduce: bits & 4 > 0,
+    })
+}
+
+#[test]
+fn epilogues_match_references_on_drawn_shapes() {
+    for (index, shape) in shapes().into_iter().enumerate() {
+        let problem = Problem::drawn(index, shape);
+        for epilogue in epilogues() {
+            let want = problem.grad_x(epilogue);
+            let sums = problem.column_sums(&want);
+            for software in software() {
+                let kernel = Conv2dGradInput {
+                    shape: shape.into(),
+                    epilogue,
+                    software,
+                };
+                let what = format!("seed {SEED}, software {software}, {epilogue:?}, {shape:?}");
+                let got = problem.run(&kernel);
+                let depth = shape.r * shape.s * shape.k + 1;
+                compare(&what, &unpad(&what, &got[0], shape.c), &want, depth);
+                if epilogue.reduce {
+                    check_sums(&what, &problem, &kernel, &got[1], &sums, depth);
+                }
+            }
+        }
+    }
+}
+
+/// The partial sums as batch normalisation's gradient goes on with them.
+fn check_sums(
+    what: &str,
+    problem: &Problem,
+    kernel: &Conv2dGradInput,
+    partials: &[f32],
+    sums: &[Reference; 2],
+    depth: usize,
+) {
+    let shape = &problem.shape;
+    let groups = kernel.groups().unwrap();
+    assert_eq!(partials.len(), groups * 2 * padded(shape.c), "{what}");
+    let rows = shape.n * shape.h * shape.w;
+    let finish = BatchNormGradFinish {
+        rows,
+        channels: shape.c,
+        training: true,
+        groups: Some(groups),
+    };
+    let gamma = vec![1.0; padded(shape.c)];
+    let got = execute(
+        &finish.call().unwrap(),
+        &[partials, &gamma, &problem.statistics()],
+    );
+    for ((name, got), want) in ["products", "sums"].iter().zip(&got).zip(sums.iter().rev()) {
+        let what = format!("{name}, {what}");
+        compare(&what, &unpad(&what, got, shape.c), want, depth + rows);
+    }
+}
+
+#[test]
+fn column_sums_repeat_bit_for_bit() {
+    let shape = shapes()[3];
+    let problem = Problem::drawn(3, shape);
+    for software in software() {
+        for epilogue in epilogues() {
+            let kernel = Conv2dGradInput {
+                shape: shape.into(),
+                epilogue,
+                software,
+            };
+            let bits = || {
+                let outputs = problem.run(&kernel).concat();
+                outputs.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+            };
+            assert_eq!(bits(), bits(), "{epilogue:?}");
+        }
+    }
+}
+
+#[test]
+fn states_what_the_epilogue_touches() {
+    let shape = shapes()[3];
+    for epilogue in epilogues() {
+        let kernel = Conv2dGradInput {
+            shape: shape.into(),
+            epilogue,
+            software: false,
+        };
+        let call = kernel.call().unwrap();
+        let plain = Conv2dGradInput::new(shape.into(), false).call().unwrap();
+        let (len, width) = (4 * shape.input_len() as u64, 4 * shape.c as u64);
+        // The channels of this shape need no padding.
+        assert_eq!(shape.c % 4, 0);
+        let GradInputEpilogue { add, mask, reduce } = epilogue;
+        let tensors = u64::from(add) + u64::from(mask) + u64::from(reduce);
+        let statistics = u64::from(reduce) * 2 * width;
+        let read = plain.bytes_read() + tensors * len + statistics;
+        assert_eq!(call.bytes_read(), read, "{epilogue:?}");
+        let groups = u64::from(reduce) * kernel.groups().unwrap() as u64;
+        let written = plain.bytes_written() + groups * 2 * width;
+        assert_eq!(call.bytes_written(), written, "{epilogue:?}");
+        let last = call.extents.last().unwrap();
+        assert_eq!(last.access == Access::Write, reduce);
+    }
+}

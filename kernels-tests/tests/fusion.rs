@@ -1,0 +1,256 @@
+//! Fusion of the backward pass: each rule where it applies and where it must not, and the fused plan against the plain one.
+
+use kernels_tests::harness::{gpu, pad};
+use kernels_tests::random::Draw;
+use kinesic::nn::{Conv2d, Weights, batch_norm, relu};
+use kinesic::tape::ops::{Add, GlobalAvgPool2d};
+use kinesic::tape::{Graph, Plan, Recording, Shape, Store, TapeError, Target, Value};
+
+const SEED: u64 = 6;
+const N: usize = 3;
+const SIDE: usize = 9;
+const C: usize = 5;
+
+/// A network on `x`: its output, and values whose gradients the host reads besides that of `x`.
+type Network = fn(&mut Graph, Value) -> Result<(Value, Vec<Value>), TapeError>;
+
+/// A convolution and its normalisation, of layers `conv{name}` and `bn{name}`.
+fn normed(graph: &mut Graph, name: &str, x: Value, conv: Conv2d) -> Result<Value, TapeError> {
+    let y = conv.record(graph, &format!("conv{name}"), x)?;
+    batch_norm(graph, &format!("bn{name}"), y, true)
+}
+
+fn add(graph: &mut Graph, a: Value, b: Value) -> Result<Value, TapeError> {
+    graph.record1(Add { relu: false }, &[a, b])
+}
+
+/// A stem, a residual block with a projected shortcut at stride 2, and one with a plain shortcut.
+fn residual(graph: &mut Graph, x: Value) -> Result<(Value, Vec<Value>), TapeError> {
+    let stem = normed(graph, "0", x, Conv2d::same(6, 3, 1))?;
+    let x = relu(graph, stem)?;
+    let y = normed(graph, "1", x, Conv2d::same(7, 3, 2))?;
+    let y = relu(graph, y)?;
+    let y = normed(graph, "2", y, Conv2d::same(18, 1, 1))?;
+    let z = normed(graph, "3", x, Conv2d::same(18, 1, 2))?;
+    let y = add(graph, y, z)?;
+    let x = relu(graph, y)?;
+    let y = normed(graph, "4", x, Conv2d::same(9, 1, 1))?;
+    let y = relu(graph, y)?;
+    let y = normed(graph, "5", y, Conv2d::same(18, 3, 1))?;
+    let y = add(graph, y, x)?;
+    Ok((relu(graph, y)?, Vec::new()))
+}
+
+fn two_convolutions_of_one_input(
+    graph: &mut Graph,
+    x: Value,
+) -> Result<(Value, Vec<Value>), TapeError> {
+    let a = Conv2d::same(6, 3, 1).record(graph, "conv0", x)?;
+    let b = Conv2d::same(6, 1, 1).record(graph, "conv1", x)?;
+    Ok((add(graph, a, b)?, Vec::new()))
+}
+
+fn rectifier_without_norm(graph: &mut Graph, x: Value) -> Result<(Value, Vec<Value>), TapeError> {
+    let y = Conv2d::same(6, 3, 1).record(graph, "conv0", x)?;
+    let y = relu(graph, y)?;
+    let y = Conv2d::same(17, 3, 2).record(graph, "conv1", y)?;
+    Ok((y, Vec::new()))
+}
+
+/// As [`rectifier_without_norm`], with the gradient before the mask read by the host.
+fn rectifier_watched(graph: &mut Graph, x: Value) -> Result<(Value, Vec<Value>), TapeError> {
+    let y = Conv2d::same(6, 3, 1).record(graph, "conv0", x)?;
+    let watched = relu(graph, y)?;
+    let y = Conv2d::same(17, 3, 2).record(graph, "conv1", watched)?;
+    Ok((y, vec![watched]))
+}
+
+/// A residual around a convolution without a rectifier, as in inverted residuals.
+fn linear_residual(graph: &mut Graph, x: Value) -> Result<(Value, Vec<Value>), TapeError> {
+    let x = normed(graph, "0", x, Conv2d::same(6, 3, 1))?;
+    let y = normed(graph, "1", x, Conv2d::same(6, 3, 1))?;
+    Ok((add(graph, y, x)?, Vec::new()))
+}
+
+fn rectifier_before_a_pool(graph: &mut Graph, x: Value) -> Result<(Value, Vec<Value>), TapeError> {
+    let y = normed(graph, "0", x, Conv2d::same(6, 3, 1))?;
+    let y = relu(graph, y)?;
+    Ok((graph.record1(GlobalAvgPool2d, &[y])?, Vec::new()))
+}
+
+struct Case {
+    name: &'static str,
+    network: Network,
+    /// Passes `add`, `relu_grad`, `batch_norm_grad_reduce` of the fused plan.
+    fused: [usize; 3],
+    /// Those of the plain plan.
+    plain: [usize; 3],
+}
+
+const CASES: [Case; 6] = [
+    // What is left to reduce is fed by the host, and the second reader of the gradient that the shortcut shares.
+    Case {
+        name: "residual",
+        network: residual,
+        fused: [0, 0, 2],
+        plain: [4, 5, 6],
+    },
+    // What is left is the forward sum.
+    Case {
+        name: "two convolutions of one input",
+        network: two_convolutions_of_one_input,
+        fused: [1, 0, 0],
+        plain: [2, 0, 0],
+    },
+    Case {
+        name: "rectifier without norm",
+        network: rectifier_without_norm,
+        fused: [0, 0, 0],
+        plain: [0, 1, 0],
+    },
+    Case {
+        name: "rectifier watched",
+        network: rectifier_watched,
+        fused: [0, 1, 0],
+        plain: [0, 1, 0],
+    },
+    Case {
+        name: "linear residual",
+        network: linear_residual,
+        fused: [0, 0, 1],
+        plain: [2, 0, 2],
+    },
+    Case {
+        name: "rectifier before a pool",
+        network: rectifier_before_a_pool,
+        fused: [0, 0, 1],
+        plain: [0, 1, 1],
+    },
+];
+
+struct Recorded {
+    graph: Graph,
+    x: Value,
+    grad_y: Value,
+    /// What the host reads: y, and the gradients of x and of the watched values.
+    outputs: Vec<Value>,
+}
+
+fn recorded(network: Network) -> Recorded {
+    let mut graph = Graph::new();
+    let x = graph.input("x", Shape::rows(&[N, SIDE, SIDE, C]));
+    let (y, watched) = network(&mut graph, x).unwrap();
+    let grad_y = graph.input("grad_y", graph.shape(y).clone());
+    let parameters = graph.parameter_values();
+    let wrt = [parameters.clone(), vec![x], watched].concat();
+    let grads = graph.gradients(&[(y, grad_y)], &wrt).unwrap();
+    let (kept, read) = grads.split_at(parameters.len());
+    graph.keep_gradients(kept);
+    let mut outputs = vec![y];
+    outputs.extend(read.iter().flatten());
+    Recorded {
+        graph,
+        x,
+        grad_y,
+        outputs,
+    }
+}
+
+/// All that a step gives, by name.
+fn run(network: Network, target: &Target) -> Vec<(String, Vec<f32>)> {
+    let Recorded {
+        graph,
+        x,
+        grad_y,
+        outputs,
+    } = recorded(network);
+    let mut draw = Draw::new("fusion", SEED);
+    let mut drawn = |shape: &Shape| {
+        let values = draw.tensor(shape.dims().iter().product(), 1.0);
+        pad(&values, shape.channels())
+    };
+    let (x_values, grad_values) = (drawn(graph.shape(x)), drawn(graph.shape(grad_y)));
+    let mut weights = Weights::zeroed(&graph);
+    weights.fill(|name, shape| {
+        let values = Draw::new(name, SEED).tensor(shape.iter().product(), 0.4);
+        let centre = if name.starts_with("bn") && name.ends_with("weight") {
+            1.0
+        } else {
+            0.0
+        };
+        values.iter().map(|&v| (centre + v) as f32).collect()
+    });
+    let gpu = gpu();
+    gpu.block_on(async {
+        let recording = Recording::new(graph, &outputs, target)?;
+        let store = Store::new(gpu, &recording, true).await?;
+        let plan = Plan::new(gpu, recording, &store).await?;
+        let flat = bytemuck::cast_slice(&weights.parameters);
+        gpu.queue.write_buffer(&store.parameters, 0, flat);
+        plan.write(x, bytemuck::cast_slice(&x_values))?;
+        plan.write(grad_y, bytemuck::cast_slice(&grad_values))?;
+        plan.submit();
+        let mut read = Vec::new();
+        for (output, index) in outputs.iter().zip(0..) {
+            read.push((format!("output {index}"), plan.read(*output).await?));
+        }
+        let size = 4 * weights.parameters.len() as u64;
+        let flat = gpu.read(store.gradients.as_ref().unwrap(), 0, size).await?;
+        let flat: Vec<f32> = bytemuck::pod_collect_to_vec(&flat);
+        read.extend(weights.take(&flat).map(|(name, g)| (name.to_owned(), g)));
+        Ok::<_, TapeError>(read)
+    })
+    .unwrap()
+}
+
+/// The device's kernels, and the base kernels.
+fn targets(fuse: bool) -> Vec<Target> {
+    let own = Target {
+        fuse,
+        ..Target::of(gpu())
+    };
+    let base = Target {
+        software: false,
+        ..own.clone()
+    };
+    if own == base {
+        vec![own]
+    } else {
+        vec![own, base]
+    }
+}
+
+#[test]
+fn fused_and_plain_plans_agree() {
+    for case in CASES {
+        for (fused, plain) in targets(true).iter().zip(targets(false)) {
+            let (fused, plain) = (run(case.network, fused), run(case.network, &plain));
+            for ((name, a), (_, b)) in fused.iter().zip(&plain) {
+                let most = b.iter().fold(0f32, |most, v| most.max(v.abs()));
+                assert!(most > 0.0, "{}, {name}: nothing to compare", case.name);
+                for (a, b) in a.iter().zip(b) {
+                    let close = (a - b).abs() <= 1e-5 * most;
+                    assert!(close, "{}, {name}: {a} fused, {b} plain", case.name);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn each_rule_applies_where_it_may_and_only_there() {
+    let passes = |network, target: &Target| {
+        let Recorded { graph, outputs, .. } = recorded(network);
+        let recording = Recording::new(graph, &outputs, target).unwrap();
+        ["add", "relu_grad", "batch_norm_grad_reduce"].map(|kernel| {
+            let steps = recording.steps.iter();
+            steps.filter(|s| s.call.shader.name == kernel).count()
+        })
+    };
+    for case in CASES {
+        for (fused, plain) in targets(true).iter().zip(targets(false)) {
+            assert_eq!(passes(case.network, fused), case.fused, "{}", case.name);
+            assert_eq!(passes(case.network, &plain), case.plain, "{}", case.name);
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The gradient of a convolution with respect to its input, and what follows it in a backward pass.
+
+use super::conv2d::{Sizes, with};
+use super::{Conv2dShape, broadcast};
+use crate::gpu::{Shader, Variant};
+use crate::kernels::check::{all_flags, elements, flags};
+use crate::kernels::{Access, Call, Kernel, KernelError, Params, narrow, params, shader};
+
+const GRAD_INPUT: Shader = shader!("conv", "conv2d_grad_input");
+
+/// `vec4` columns a workgroup.
+const COLUMNS: usize = 8;
+/// Tiles of a row a workgroup.
+const TILES: usize = 16;
+/// Pixels a tile.
+const PIXELS: usize = 4;
+
+params!(GradInputParams {
+    n: u32,
+    h: u32,
+    w: u32,
+    c4: u32,
+    ho: u32,
+    wo: u32,
+    k4: u32,
+    r: u32,
+    s: u32,
+    stride_h: u32,
+    stride_w: u32,
+    pad_h: u32,
+    pad_w: u32,
+    column_groups: u32,
+    tiles: u32,
+    all_tiles: u32,
+});
+
+/// What is done to the gradient before it is written, in this order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GradInputEpilogue {
+    /// Whether another gradient of the same input is added: where a residual joins.
+    pub add: bool,
+    /// Whether the gradient passes only where the convolution's input is above 0: what a rectifier before it does.
+    pub mask: bool,
+    /// Whether the column sums for the gradient of a batch normalisation before it are written.
+    pub reduce: bool,
+}
+
+impl GradInputEpilogue {
+    const FLAGS: [&'static str; 3] = ["ADD", "MASK", "REDUCE"];
+
+    fn variant(self) -> Variant {
+        let [add, mask, reduce] = Self::FLAGS;
+        flags(&[(add, self.add), (mask, self.mask), (reduce, self.reduce)])
+    }
+
+    /// Every variant of a shader with this epilogue.
+    pub(super) fn variants() -> Vec<Variant> {
+        all_flags(&Self::FLAGS)
+    }
+}
+
+/// `grad_x` of a convolution. Binds `grad_y`, `weight`, `grad_x`; then `other`, the gradient to add; `x`, the convolution's input;
+/// `z`, the input of the batch normalisation that x was made by, and its `statistics` `[2, C]`; `partials` `[groups, 2, C]` with
+/// [`groups`](Self::groups) of Σ grad_x and Σ grad_x ẑ each, ẑ the normalised z. What the epilogue does not ask for is not
+/// touched: bind anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv2dGradInput {
+    /// The shape of the forward pass.
+    pub shape: Conv2dShape,
+    /// What is done to the gradient.
+    pub epilogue: GradInputEpilogue,
+    /// Whether the device runs the kernels for [software](crate::gpu::Gpu::has_software_kernels) adapters.
+    pub software: bool,
+}
+
+impl Conv2dGradInput {
+    /// The gradient alone.
+    pub fn new(shape: Conv2dShape, software: bool) -> Self {
+        Self {
+            shape,
+            epilogue: GradInputEpilogue::default(),
+            software,
+        }
+    }
+
+    /// The dispatch.
+    ///
+    /// # Errors
+    /// As [`Conv2dForward::call`](super::Conv2dForward::call).
+    pub fn call(&self) -> Result<Call, KernelError> {
+        let sizes = Sizes::new(&self.shape, GRAD_INPUT.name)?;
+        let (call, groups) = self.dispatch(&sizes)?;
+        let GradInputEpilogue { add, mask, reduce } = self.epilogue;
+        let len = sizes.x_len;
+        let width = 4 * sizes.c4();
+        let partials = elements(GRAD_INPUT.name, &[groups, 2, width])?;
+        let when = |used: bool, len: usize| if used { len } else { 0 };
+        // An addition, and a subtraction, a product and two sums.
+        let more = when(add, len) + when(reduce, 5 * len);
+        let call = call
+            .bind("grad_y", Access::Read, sizes.y_len)
+            .bind("weight", Access::Read, sizes.weight_len)
+            .bind("grad_x", Access::Write, len)
+            .bind("other", Access::Read, when(add, len))
+            .bind("x", Access::Read, when(mask, len))
+            .bind("z", Access::Read, when(reduce, len))
+            .bind("statistics", Access::Read, when(reduce, 2 * width))
+            .flops(self.shape.flops() + more as u64);
+        Ok(if reduce {
+            call.bind("partials", Access::Write, partials)
+        } else {
+            call.bind("partials", Access::Read, 0)
+        })
+    }
+
+    /// Groups of pixels whose column sums `partials` holds.
+    ///
+    /// # Errors
+    /// As [`Conv2dGradInput::call`].
+    pub fn groups(&self) -> Result<usize, KernelError> {
+        let sizes = Sizes::new(&self.shape, GRAD_INPUT.name)?;
+        Ok(self.dispatch(&sizes)?.1)
+    }
+
+    /// The dispatch without its bindings, and the groups of pixels.
+    fn dispatch(&self, sizes: &Sizes) -> Result<(Call, usize), KernelError> {
+        let variant = self.epilogue.variant();
+        if self.software
+            && let Some(found) = broadcast::grad_input(sizes, variant.clone())?
+        {
+            return Ok(found);
+        }
+        let column_groups = sizes.c4().div_ceil(COLUMNS);
+        // A tile is four pixels a stride apart; each phase of the stride has its own.
+        let step = self.shape.stride[1];
+        let tiles = self.shape.w.div_ceil(step).div_ceil(PIXELS) * step;
+        let all_tiles = self.shape.n * self.shape.h * tiles;
+        let mut more = [0; 3];
+        for (word, value) in more.iter_mut().zip([column_groups, tiles, all_tiles]) {
+            *word = narrow(GRAD_INPUT.name, value)?;
+        }
+        let params: GradInputParams = with(&sizes.words, &more);
+        let groups = all_tiles.div_ceil(TILES);
+        let workgroups = (groups * column_groups) as u64;
+        Ok((Call::new(GRAD_INPUT, variant, &params, workgroups)?, groups))
+    }
+}
+
+pub(super) fn kernel() -> Kernel {
+    Kernel {
+        family: "conv",
+        shader: GRAD_INPUT,
+        params: GradInputParams::FIELDS,
+        variants: GradInputEpilogue::variants(),
+    }
+}
