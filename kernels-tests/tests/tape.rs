@@ -296,6 +296,26 @@ fn repeats_bit_for_bit() {
     assert_eq!(bits(), bits());
 }
 
+/// The kernels of a plan for the gradient of a convolution's filters.
+fn filter_gradient_kernels(c: usize, k: usize) -> Vec<&'static str> {
+    let mut graph = Graph::new();
+    let x = graph.input("x", Shape::rows(&[2, 4, 4, c]));
+    let y = Conv2d::same(k, 3, 1).record(&mut graph, "conv", x).unwrap();
+    let grad_y = graph.input("grad_y", graph.shape(y).clone());
+    let wrt = graph.parameter_values();
+    let grads = graph.gradients(&[(y, grad_y)], &wrt).unwrap();
+    graph.keep_gradients(&grads);
+    let recording = Recording::new(graph, &[], &Target::unlimited()).unwrap();
+    recording.steps.iter().map(|s| s.call.shader.name).collect()
+}
+
+#[test]
+fn the_gradient_of_many_filters_needs_no_second_stage() {
+    let both = ["conv2d_grad_weight", "sum_groups"];
+    assert_eq!(filter_gradient_kernels(4, 4), both);
+    assert_eq!(filter_gradient_kernels(64, 128), both[..1]);
+}
+
 #[test]
 fn rejects_a_filter_of_other_channels() {
     let mut graph = Graph::new();

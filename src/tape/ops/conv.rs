@@ -1,6 +1,7 @@
 //! Convolution, depthwise convolution and the fully connected layer.
 
 use super::{OpSpec, no_gradient};
+use crate::kernels::Call;
 use crate::kernels::conv as kernels;
 use crate::kernels::conv::Conv2dShape;
 use crate::kernels::elementwise::{BiasAdd, BiasGrad as BiasGradKernels};
@@ -258,10 +259,23 @@ fn forward(lowering: &mut Lowering<'_>, shape: Conv2dShape) -> Result<(), TapeEr
 fn grad_weight(lowering: &mut Lowering<'_>, shape: Conv2dShape) -> Result<(), TapeError> {
     let software = lowering.target().software;
     let kernel = kernels::Conv2dGradWeight { shape, software };
-    let [first, second] = lowering.check(kernel.calls())?;
-    let partial = lowering.scratch(kernel.partial_len());
-    lowering.call(Ok(first), &[lowering.input(0), lowering.input(1), partial])?;
-    lowering.call(Ok(second), &[partial, lowering.output(0)])
+    let calls = lowering.check(kernel.calls())?;
+    two_stages(lowering, calls, kernel.partial_len())
+}
+
+/// The gradient of filters: sums of groups of pixels, and their sum. Where one group holds all, that is the gradient.
+fn two_stages(
+    lowering: &mut Lowering<'_>,
+    [first, second]: [Call; 2],
+    partial_len: usize,
+) -> Result<(), TapeError> {
+    let (x, grad_y, grad) = (lowering.input(0), lowering.input(1), lowering.output(0));
+    if partial_len == lowering.len(grad) {
+        return lowering.call(Ok(first), &[x, grad_y, grad]);
+    }
+    let partial = lowering.scratch(partial_len);
+    lowering.call(Ok(first), &[x, grad_y, partial])?;
+    lowering.call(Ok(second), &[partial, grad])
 }
 
 /// The gradient with respect to the input, whose epilogue takes the node's further inputs in order.
@@ -465,10 +479,8 @@ impl OpSpec for DepthwiseGradWeight {
         let shape = recorded(lowering.input_shape(0), &self.weight, stride, padding);
         let software = lowering.target().software;
         let kernel = kernels::DepthwiseGradWeight { shape, software };
-        let [first, second] = lowering.check(kernel.calls())?;
-        let partial = lowering.scratch(kernel.partial_len());
-        lowering.call(Ok(first), &[lowering.input(0), lowering.input(1), partial])?;
-        lowering.call(Ok(second), &[partial, lowering.output(0)])
+        let calls = lowering.check(kernel.calls())?;
+        two_stages(lowering, calls, kernel.partial_len())
     }
 }
 
