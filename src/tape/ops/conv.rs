@@ -1,10 +1,9 @@
-//! Convolution, depthwise convolution and the fully connected layer.
+//! Convolution, and what depthwise convolution and the fully connected layer share with it.
 
-use super::{OpSpec, no_gradient};
+use super::{BiasGrad, OpSpec, no_gradient};
 use crate::kernels::Call;
 use crate::kernels::conv as kernels;
 use crate::kernels::conv::Conv2dShape;
-use crate::kernels::elementwise::{BiasAdd, BiasGrad as BiasGradKernels};
 use crate::tape::{Graph, Lowering, Node, Operand, Shape, TapeError, Value};
 
 /// A convolution. Inputs `x` `[N,H,W,C]`, `weight` `[R,S,C,K]` and optionally `bias` `[K]`; output `[N,Ho,Wo,K]`.
@@ -73,53 +72,6 @@ pub struct Conv2dGradWeight {
     pub weight: Shape,
 }
 
-/// A convolution of each channel by itself. Inputs `x` `[N,H,W,C]`, `weight` `[R,S,C]` and optionally `bias` `[C]`; output
-/// `[N,Ho,Wo,C]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DepthwiseConv2d {
-    /// Step between windows, height and width.
-    pub stride: [usize; 2],
-    /// Zeros around the input, height and width.
-    pub padding: [usize; 2],
-}
-
-/// The gradient with respect to the input. Inputs `grad_y`, `weight`; output of the shape given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DepthwiseGradInput {
-    /// The forward pass.
-    pub conv: DepthwiseConv2d,
-    /// The shape of its input.
-    pub x: Shape,
-}
-
-/// The gradient with respect to the filters. Inputs `x`, `grad_y`; output of the shape given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DepthwiseGradWeight {
-    /// The forward pass.
-    pub conv: DepthwiseConv2d,
-    /// The shape of its filters.
-    pub weight: Shape,
-}
-
-/// A fully connected layer. Inputs `x` with N rows of C values, `weight` `[C,K]`, `bias` `[K]`; output `[N,K]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Linear;
-
-/// The gradient of a fully connected layer with respect to its input. Inputs `grad_y`, `weight`; output of the shape given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LinearGradInput {
-    /// The shape of the input.
-    pub x: Shape,
-}
-
-/// The gradient of a fully connected layer with respect to its weight `[C,K]`. Inputs `x`, `grad_y`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LinearGradWeight;
-
-/// The gradient with respect to a bias: the sum over all rows. Input `grad_y` `[.., K]`; output `[K]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BiasGrad;
-
 /// The kernels' shape, when the values' shapes are those of a convolution; filters are `[R, S, C, K]` or, depthwise,
 /// `[R, S, C]`.
 fn window(
@@ -147,7 +99,7 @@ fn window(
     })
 }
 
-fn checked(
+pub(super) fn checked(
     op: &'static str,
     layer: &str,
     inputs: &[&Shape],
@@ -176,12 +128,13 @@ fn checked(
 }
 
 /// The shape of a node whose values were checked when it was recorded.
-fn recorded(x: &Shape, weight: &Shape, stride: [usize; 2], padding: [usize; 2]) -> Conv2dShape {
+pub(super) fn recorded(
+    x: &Shape,
+    weight: &Shape,
+    stride: [usize; 2],
+    padding: [usize; 2],
+) -> Conv2dShape {
     window(x, weight, stride, padding).unwrap_or(Conv2dShape::linear(0, 0, 0))
-}
-
-fn linear_shape(x: &Shape, k: usize) -> Conv2dShape {
-    Conv2dShape::linear(x.row_count(), x.channels(), k)
 }
 
 impl OpSpec for Conv2d {
@@ -234,7 +187,7 @@ impl OpSpec for Conv2d {
 }
 
 /// A convolution with an optional third input, the bias.
-fn forward(lowering: &mut Lowering<'_>, shape: Conv2dShape) -> Result<(), TapeError> {
+pub(super) fn forward(lowering: &mut Lowering<'_>, shape: Conv2dShape) -> Result<(), TapeError> {
     let bias = lowering.input_count() > 2;
     let bias_operand = if bias {
         lowering.input(2)
@@ -256,7 +209,10 @@ fn forward(lowering: &mut Lowering<'_>, shape: Conv2dShape) -> Result<(), TapeEr
     lowering.call(call.call(), &operands)
 }
 
-fn grad_weight(lowering: &mut Lowering<'_>, shape: Conv2dShape) -> Result<(), TapeError> {
+pub(super) fn grad_weight(
+    lowering: &mut Lowering<'_>,
+    shape: Conv2dShape,
+) -> Result<(), TapeError> {
     let software = lowering.target().software;
     let kernel = kernels::Conv2dGradWeight { shape, software };
     let calls = lowering.check(kernel.calls())?;
@@ -264,7 +220,7 @@ fn grad_weight(lowering: &mut Lowering<'_>, shape: Conv2dShape) -> Result<(), Ta
 }
 
 /// The gradient of filters: sums of groups of pixels, and their sum. Where one group holds all, that is the gradient.
-fn two_stages(
+pub(super) fn two_stages(
     lowering: &mut Lowering<'_>,
     [first, second]: [Call; 2],
     partial_len: usize,
@@ -279,7 +235,7 @@ fn two_stages(
 }
 
 /// The gradient with respect to the input, whose epilogue takes the node's further inputs in order.
-fn grad_input(
+pub(super) fn grad_input(
     lowering: &mut Lowering<'_>,
     kernel: kernels::Conv2dGradInput,
 ) -> Result<(), TapeError> {
@@ -302,7 +258,7 @@ fn grad_input(
     lowering.call(kernel.call(), &operands)
 }
 
-fn three(lowering: &Lowering<'_>) -> [Operand; 3] {
+pub(super) fn three(lowering: &Lowering<'_>) -> [Operand; 3] {
     [lowering.input(0), lowering.input(1), lowering.output(0)]
 }
 
@@ -357,272 +313,5 @@ impl OpSpec for Conv2dGradWeight {
         let Conv2d { stride, padding } = self.conv;
         let shape = recorded(lowering.input_shape(0), &self.weight, stride, padding);
         grad_weight(lowering, shape)
-    }
-}
-
-impl OpSpec for DepthwiseConv2d {
-    fn name(&self) -> &'static str {
-        "depthwise_conv2d"
-    }
-
-    fn outputs(&self, layer: &str, inputs: &[&Shape]) -> Result<Vec<Shape>, TapeError> {
-        checked(self.name(), layer, inputs, self.stride, self.padding)
-    }
-
-    fn gradient(
-        &self,
-        graph: &mut Graph,
-        node: &Node,
-        upstream: &[Option<Value>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<Value>>, TapeError> {
-        let Some(grad_y) = upstream[0] else {
-            return Ok(vec![None; node.inputs.len()]);
-        };
-        let (x, weight) = (node.inputs[0], node.inputs[1]);
-        let input = DepthwiseGradInput {
-            conv: *self,
-            x: graph.shape(x).clone(),
-        };
-        let filters = DepthwiseGradWeight {
-            conv: *self,
-            weight: graph.shape(weight).clone(),
-        };
-        let mut grads = vec![
-            if wanted[0] {
-                Some(graph.record1(input, &[grad_y, weight])?)
-            } else {
-                None
-            },
-            if wanted[1] {
-                Some(graph.record1(filters, &[x, grad_y])?)
-            } else {
-                None
-            },
-        ];
-        if node.inputs.len() > 2 {
-            grads.push(Some(graph.record1(BiasGrad, &[grad_y])?));
-        }
-        Ok(grads)
-    }
-
-    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), TapeError> {
-        let (x, weight) = (lowering.input_shape(0), lowering.input_shape(1));
-        let shape = recorded(x, weight, self.stride, self.padding);
-        let software = lowering.target().software;
-        let kernel = kernels::DepthwiseForward { shape, software };
-        if lowering.input_count() == 2 {
-            return lowering.call(kernel.call(), &three(lowering));
-        }
-        let y = lowering.output(0);
-        let sum = lowering.scratch(lowering.len(y));
-        let (rows, channels) = (lowering.output_shape(0).row_count(), shape.c);
-        let bias = BiasAdd {
-            rows,
-            channels,
-            relu: false,
-        };
-        lowering.call(kernel.call(), &[lowering.input(0), lowering.input(1), sum])?;
-        lowering.call(bias.call(), &[sum, lowering.input(2), y])
-    }
-}
-
-impl OpSpec for DepthwiseGradInput {
-    fn name(&self) -> &'static str {
-        "depthwise_grad_input"
-    }
-
-    fn outputs(&self, _: &str, _: &[&Shape]) -> Result<Vec<Shape>, TapeError> {
-        Ok(vec![self.x.clone()])
-    }
-
-    fn gradient(
-        &self,
-        _: &mut Graph,
-        node: &Node,
-        _: &[Option<Value>],
-        _: &[bool],
-    ) -> Result<Vec<Option<Value>>, TapeError> {
-        Err(no_gradient(node))
-    }
-
-    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), TapeError> {
-        let DepthwiseConv2d { stride, padding } = self.conv;
-        let shape = recorded(&self.x, lowering.input_shape(1), stride, padding);
-        let software = lowering.target().software;
-        let call = kernels::DepthwiseGradInput { shape, software };
-        lowering.call(call.call(), &three(lowering))
-    }
-}
-
-impl OpSpec for DepthwiseGradWeight {
-    fn name(&self) -> &'static str {
-        "depthwise_grad_weight"
-    }
-
-    fn outputs(&self, _: &str, _: &[&Shape]) -> Result<Vec<Shape>, TapeError> {
-        Ok(vec![self.weight.clone()])
-    }
-
-    fn gradient(
-        &self,
-        _: &mut Graph,
-        node: &Node,
-        _: &[Option<Value>],
-        _: &[bool],
-    ) -> Result<Vec<Option<Value>>, TapeError> {
-        Err(no_gradient(node))
-    }
-
-    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), TapeError> {
-        let DepthwiseConv2d { stride, padding } = self.conv;
-        let shape = recorded(lowering.input_shape(0), &self.weight, stride, padding);
-        let software = lowering.target().software;
-        let kernel = kernels::DepthwiseGradWeight { shape, software };
-        let calls = lowering.check(kernel.calls())?;
-        two_stages(lowering, calls, kernel.partial_len())
-    }
-}
-
-impl OpSpec for Linear {
-    fn name(&self) -> &'static str {
-        "linear"
-    }
-
-    fn outputs(&self, layer: &str, inputs: &[&Shape]) -> Result<Vec<Shape>, TapeError> {
-        match *inputs[1].dims() {
-            [c, k] if c == inputs[0].channels() => {
-                Ok(vec![Shape::rows(&[inputs[0].row_count(), k])])
-            }
-            _ => Err(TapeError::Shape {
-                layer: layer.to_owned(),
-                op: self.name(),
-                input: "x",
-                asked: inputs[0].dims().to_vec(),
-                allowed: format!(
-                    "the weight is {:?}: [C, K] with the input's C",
-                    inputs[1].dims()
-                ),
-            }),
-        }
-    }
-
-    fn gradient(
-        &self,
-        graph: &mut Graph,
-        node: &Node,
-        upstream: &[Option<Value>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<Value>>, TapeError> {
-        let Some(grad_y) = upstream[0] else {
-            return Ok(vec![None; 3]);
-        };
-        let (x, weight) = (node.inputs[0], node.inputs[1]);
-        let input = LinearGradInput {
-            x: graph.shape(x).clone(),
-        };
-        Ok(vec![
-            if wanted[0] {
-                Some(graph.record1(input, &[grad_y, weight])?)
-            } else {
-                None
-            },
-            if wanted[1] {
-                Some(graph.record1(LinearGradWeight, &[x, grad_y])?)
-            } else {
-                None
-            },
-            Some(graph.record1(BiasGrad, &[grad_y])?),
-        ])
-    }
-
-    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), TapeError> {
-        let shape = linear_shape(lowering.input_shape(0), lowering.output_shape(0).channels());
-        forward(lowering, shape)
-    }
-}
-
-impl OpSpec for LinearGradInput {
-    fn name(&self) -> &'static str {
-        "linear_grad_input"
-    }
-
-    fn outputs(&self, _: &str, _: &[&Shape]) -> Result<Vec<Shape>, TapeError> {
-        Ok(vec![self.x.clone()])
-    }
-
-    fn gradient(
-        &self,
-        _: &mut Graph,
-        node: &Node,
-        _: &[Option<Value>],
-        _: &[bool],
-    ) -> Result<Vec<Option<Value>>, TapeError> {
-        Err(no_gradient(node))
-    }
-
-    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), TapeError> {
-        let shape = linear_shape(&self.x, lowering.input_shape(0).channels());
-        let software = lowering.target().software;
-        grad_input(lowering, kernels::Conv2dGradInput::new(shape, software))
-    }
-}
-
-impl OpSpec for LinearGradWeight {
-    fn name(&self) -> &'static str {
-        "linear_grad_weight"
-    }
-
-    fn outputs(&self, _: &str, inputs: &[&Shape]) -> Result<Vec<Shape>, TapeError> {
-        Ok(vec![Shape::matrix(
-            inputs[0].channels(),
-            inputs[1].channels(),
-        )])
-    }
-
-    fn gradient(
-        &self,
-        _: &mut Graph,
-        node: &Node,
-        _: &[Option<Value>],
-        _: &[bool],
-    ) -> Result<Vec<Option<Value>>, TapeError> {
-        Err(no_gradient(node))
-    }
-
-    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), TapeError> {
-        let shape = linear_shape(lowering.input_shape(0), lowering.input_shape(1).channels());
-        grad_weight(lowering, shape)
-    }
-}
-
-impl OpSpec for BiasGrad {
-    fn name(&self) -> &'static str {
-        "bias_grad"
-    }
-
-    fn outputs(&self, _: &str, inputs: &[&Shape]) -> Result<Vec<Shape>, TapeError> {
-        Ok(vec![Shape::rows(&[inputs[0].channels()])])
-    }
-
-    fn gradient(
-        &self,
-        _: &mut Graph,
-        node: &Node,
-        _: &[Option<Value>],
-        _: &[bool],
-    ) -> Result<Vec<Option<Value>>, TapeError> {
-        Err(no_gradient(node))
-    }
-
-    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), TapeError> {
-        let grad_y = lowering.input_shape(0);
-        let kernel = BiasGradKernels {
-            rows: grad_y.row_count(),
-            channels: grad_y.channels(),
-        };
-        let partials = lowering.scratch(kernel.partials_len());
-        lowering.call(kernel.reduce(), &[lowering.input(0), partials])?;
-        lowering.call(kernel.finish(), &[partials, lowering.output(0)])
     }
 }

@@ -1,9 +1,11 @@
 //! The operations: for each its shapes, its gradient as more operations, and its kernels.
 
 mod conv;
+mod depthwise;
 mod dropout;
 mod elementwise;
 mod image;
+mod linear;
 mod norm;
 mod objective;
 mod optimizer;
@@ -11,13 +13,12 @@ mod pool;
 
 use super::{Graph, Lowering, Node, Shape, TapeError, Value};
 
-pub use conv::{
-    BiasGrad, Conv2d, Conv2dGradInput, Conv2dGradWeight, DepthwiseConv2d, DepthwiseGradInput,
-    DepthwiseGradWeight, Linear, LinearGradInput, LinearGradWeight,
-};
+pub use conv::{Conv2d, Conv2dGradInput, Conv2dGradWeight};
+pub use depthwise::{DepthwiseConv2d, DepthwiseGradInput, DepthwiseGradWeight};
 pub use dropout::Dropout;
 pub use elementwise::{Add, Relu, ReluGrad};
 pub use image::ImageInput;
+pub use linear::{BiasGrad, Linear, LinearGradInput, LinearGradWeight};
 pub use norm::{BatchNorm, BatchNormGrad};
 pub use objective::Objective;
 pub use optimizer::OptimizerStep;
