@@ -220,7 +220,8 @@ fn predict_writes_one_record_a_face() {
         "image,x,y,w,h\nfaces/face-000000.png,,,,\nfaces/face-000000.png,0,0,32,32\nfaces/face-000000.png,4,6,20,22\n",
     );
     let out = work.text("out");
-    let shown = succeeds(&["predict", &weights, &table, "--out", &out, "--batch", "2"]);
+    let args = ["predict", &weights, &table, "--out", &out, "--batch", "2"];
+    let shown = succeeds(&[&args[..], &["--overlay"]].concat());
     assert_eq!(shown.lines().count(), 4, "{shown}");
     let lines = std::fs::read_to_string(work.path("out/predictions.jsonl")).unwrap();
     let records: Vec<Value> = lines.lines().map(json).collect();
@@ -247,6 +248,13 @@ fn predict_writes_one_record_a_face() {
     );
     let cells: Vec<usize> = csv.lines().map(|line| line.split(',').count()).collect();
     assert_eq!(cells, [6 + 7 + 17 + 3; 4]);
+    // One photo with three faces: one picture, three panels beside it.
+    let drawn: Vec<_> = std::fs::read_dir(work.path("out/overlays"))
+        .unwrap()
+        .collect();
+    assert_eq!(drawn.len(), 1);
+    let drawn = image::open(work.path("out/overlays/1-face-000000.png")).unwrap();
+    assert!(drawn.width() > 320 && drawn.height() >= 320, "enlarged");
     let same = succeeds(&["predict", &weights, &table, "--json", "-"]);
     assert_eq!(json(&same)[2]["box"], records[2]["box"]);
 }

@@ -1,8 +1,10 @@
 //! `kinesic predict`.
 
 use super::{Common, Failure, load_model, print};
-use crate::data::{Row, Table, decode};
+use crate::data::{Row, Table, decode, photo};
+use crate::infer::draw::{Face, overlay};
 use crate::infer::{Model, Prediction, Predictor, Reader};
+use crate::picture::png;
 use crate::train::write_atomically;
 use clap::{Args, ValueEnum};
 use rayon::prelude::*;
@@ -37,6 +39,9 @@ pub(super) struct PredictArgs {
     /// The folder of predictions.csv and predictions.jsonl
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Draws each photo with its predictions beside it, into the folder overlays of --out
+    #[arg(long, requires = "out")]
+    overlay: bool,
     /// Where the faces are
     #[arg(long, value_enum, default_value_t = Crop::Given)]
     crop: Crop,
@@ -76,6 +81,9 @@ pub(super) fn run(common: &Common, args: &PredictArgs) -> Result<(), Failure> {
             &folder.join("predictions.jsonl"),
             jsonl(&records)?.as_bytes(),
         )?;
+        if args.overlay {
+            overlays(&records, &folder.join("overlays"))?;
+        }
     }
     if let Some(path) = &args.csv {
         write_atomically(path, csv(&records).as_bytes())?;
@@ -152,6 +160,32 @@ fn predict(
         }
     }
     Ok(records)
+}
+
+/// One picture a photo, numbered in the order given, as photos of two folders may share a name.
+fn overlays(records: &[Record], folder: &Path) -> Result<(), Failure> {
+    let photos: Vec<&[Record]> = records.chunk_by(|a, b| a.image == b.image).collect();
+    let digits = photos.len().to_string().len();
+    photos
+        .par_iter()
+        .enumerate()
+        .try_for_each(|(index, faces)| {
+            let image = &faces[0].image;
+            let drawn: Vec<Face<'_>> = faces
+                .iter()
+                .map(|record| Face {
+                    bounds: record.face,
+                    prediction: &record.prediction,
+                })
+                .collect();
+            let photo = photo(image).map_err(Failure::input)?;
+            let bytes = overlay(&photo, &drawn)
+                .and_then(|picture| png(&picture))
+                .map_err(Failure::work)?;
+            let name = image.file_stem().unwrap_or_default().to_string_lossy();
+            let name = format!("{:0digits$}-{name}.png", index + 1);
+            Ok(write_atomically(&folder.join(name), &bytes)?)
+        })
 }
 
 fn jsonl(records: &[Record]) -> Result<String, Failure> {

@@ -15,15 +15,28 @@ use std::path::Path;
 /// # Errors
 /// [`DataError::Read`], [`DataError::Image`] for a file that is no image, damaged or truncated, [`DataError::Box`].
 pub fn decode(path: &Path, face: Option<[f32; 4]>, size: usize) -> Result<Vec<u8>, DataError> {
-    // A decoder that gives up in a panic is one more damaged file, not the end of a run.
-    std::panic::catch_unwind(|| Ok(resize(cut(path, open(path)?, face)?, size))).unwrap_or_else(
-        |_| {
-            Err(DataError::Image {
-                path: path.to_owned(),
-                reason: "the decoder failed on it".to_owned(),
-            })
-        },
-    )
+    guarded(path, || Ok(resize(cut(path, open(path)?, face)?, size)))
+}
+
+/// Decodes a whole photo, turned as its EXIF orientation says.
+///
+/// # Errors
+/// As [`decode`].
+pub fn photo(path: &Path) -> Result<RgbImage, DataError> {
+    guarded(path, || Ok(open(path)?.into_rgb8()))
+}
+
+/// A decoder that gives up in a panic is one more damaged file, not the end of a run.
+fn guarded<T>(
+    path: &Path,
+    decode: impl FnOnce() -> Result<T, DataError> + std::panic::UnwindSafe,
+) -> Result<T, DataError> {
+    std::panic::catch_unwind(decode).unwrap_or_else(|_| {
+        Err(DataError::Image {
+            path: path.to_owned(),
+            reason: "the decoder failed on it".to_owned(),
+        })
+    })
 }
 
 fn open(path: &Path) -> Result<DynamicImage, DataError> {

@@ -1,6 +1,6 @@
 //! The options of the objective: the `[objective]` section of a configuration.
 
-use super::{Form, ObjectiveError, ScaOn, StopGradient};
+use super::{Form, ObjectiveError, ScaOn, StopGradient, Task, Tasks};
 use serde::{Deserialize, Serialize};
 
 /// What distribution matching takes for R.
@@ -18,7 +18,7 @@ pub enum MatchingTable {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ObjectiveConfig {
-    /// The weight of the expressions' cross entropy; 1.
+    /// The weight of the expressions' cross entropy; 1. A task at 0 that no coupling needs is left out of the network.
     pub expression: f32,
     /// The weight of the action units' cross entropies; 1.
     pub action_units: f32,
@@ -71,6 +71,21 @@ impl Default for ObjectiveConfig {
 }
 
 impl ObjectiveConfig {
+    /// The tasks of case study (i) that are trained: those with a weight above 0, and both expressions and action units
+    /// where a coupling has one. What is not trained would only add noise to predictions.
+    ///
+    /// # Errors
+    /// [`ObjectiveError::NoTask`] when no term has a weight.
+    pub fn tasks(&self) -> Result<Tasks, ObjectiveError> {
+        let coupled = self.distribution_matching > 0.0 || self.soft_co_annotation > 0.0;
+        let trained = |task: &&Task| match task.name.as_str() {
+            "expression" => coupled || self.expression > 0.0,
+            "action_units" => coupled || self.action_units > 0.0,
+            _ => self.valence_arousal > 0.0,
+        };
+        Tasks::new(Tasks::affect().iter().filter(trained).cloned().collect())
+    }
+
     /// Checks every value, for tasks of `classes` expressions and `action_units`.
     pub(super) fn check(&self, classes: usize, action_units: usize) -> Result<(), ObjectiveError> {
         let weights = [

@@ -1,6 +1,6 @@
 //! The labels of an image, and how they travel to the GPU.
 
-use super::{LABEL_WORDS, ObjectiveError};
+use super::{LABEL_WORDS, ObjectiveError, Tasks};
 use crate::kernels::loss;
 
 /// The labels of one image; any subset may be there, and the default is none.
@@ -20,6 +20,22 @@ pub struct Labels {
 }
 
 impl Labels {
+    /// The labels of declared tasks alone.
+    pub fn of(self, tasks: &Tasks) -> Self {
+        let units = tasks.get("action_units").map_or(0, |_| u64::MAX);
+        Self {
+            expression: self
+                .expression
+                .filter(|_| tasks.get("expression").is_some()),
+            au_mask: self.au_mask & units,
+            au_value: self.au_value & units,
+            valence_arousal: self
+                .valence_arousal
+                .filter(|_| tasks.get("valence_arousal").is_some()),
+            absent: self.absent,
+        }
+    }
+
     /// The words of an image that is not there.
     pub(super) const ABSENT_WORDS: [u32; LABEL_WORDS] = [0, loss::NO_CLASS, 0, 0, 0, 0, 0, 0];
 

@@ -229,3 +229,44 @@ fn configuration_reads_the_contracts_keys_and_names_unknown_ones() {
     let error = toml::from_str::<ObjectiveConfig>("distribution_match = 1.0").unwrap_err();
     assert!(error.to_string().contains("distribution_match"), "{error}");
 }
+
+#[test]
+fn tasks_without_weight_or_coupling_are_left_out_with_their_labels() {
+    let names = |config: &ObjectiveConfig| -> Vec<String> {
+        let tasks = config.tasks().unwrap();
+        tasks.iter().map(|task| task.name.clone()).collect()
+    };
+    let all = ObjectiveConfig::default();
+    assert_eq!(all.tasks().unwrap(), Tasks::affect());
+    let alone = ObjectiveConfig {
+        action_units: 0.0,
+        valence_arousal: 0.0,
+        ..all.clone()
+    };
+    assert_eq!(names(&alone), ["expression"]);
+    let coupled = ObjectiveConfig {
+        soft_co_annotation: 0.5,
+        ..alone.clone()
+    };
+    assert_eq!(names(&coupled), ["expression", "action_units"]);
+    let nothing = ObjectiveConfig {
+        expression: 0.0,
+        ..alone.clone()
+    };
+    assert!(matches!(nothing.tasks(), Err(ObjectiveError::NoTask)));
+
+    let labels = Labels {
+        expression: Some(3),
+        au_mask: 0b101,
+        au_value: 0b100,
+        valence_arousal: Some([0.5, -0.5]),
+        absent: false,
+    };
+    assert_eq!(labels.of(&Tasks::affect()), labels);
+    let kept = labels.of(&alone.tasks().unwrap());
+    let want = Labels {
+        expression: Some(3),
+        ..Labels::default()
+    };
+    assert_eq!(kept, want);
+}

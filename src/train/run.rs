@@ -72,6 +72,8 @@ struct Clock {
     before: f64,
     since: Instant,
     since_step: u64,
+    /// The step that this piece of the run began with.
+    first: u64,
 }
 
 /// Trains what `config` says into the folder `out`. With `resume`, goes on from its last checkpoint, to the very weights that
@@ -101,19 +103,26 @@ pub fn run(
         steps: run.trainer.done(),
         interrupted,
         best: run.best,
-        images_per_second: (run.trainer.done() - run.clock.since_step) as f64
+        images_per_second: (run.trainer.done() - run.clock.first) as f64
             * config.train.batch as f64
             / seconds,
     })
 }
 
-/// Reads the tables of a list of databases.
-fn databases(list: &[DataConfig], observer: &mut dyn Observer) -> Result<Vec<Database>, DataError> {
+/// Reads the tables of a list of databases, with the labels of the tasks that are trained.
+fn databases(
+    list: &[DataConfig],
+    tasks: &Tasks,
+    observer: &mut dyn Observer,
+) -> Result<Vec<Database>, DataError> {
     let mut databases = Vec::new();
     for data in list {
-        let table = Table::read_split(&data.path, data.split.as_deref())?;
+        let mut table = Table::read_split(&data.path, data.split.as_deref())?;
         for warning in &table.warnings {
             observer.message(warning);
+        }
+        for row in &mut table.rows {
+            row.labels = row.labels.of(tasks);
         }
         databases.push(Database {
             name: data.label(),
@@ -132,7 +141,7 @@ impl<'a> Run<'a> {
         resume: bool,
         observer: &'a mut dyn Observer,
     ) -> Result<Self, TrainError> {
-        let tasks = Tasks::affect();
+        let tasks = config.objective.tasks()?;
         let (size, batch, seed) = (config.model.size, config.train.batch, config.train.seed);
         let table = relatedness::load(&config.objective.relatedness)?;
         table
@@ -150,7 +159,7 @@ impl<'a> Run<'a> {
             shift: config.augment.shift,
         };
         let cache = config.train.cache_mib << 20;
-        let data = databases(&config.data, observer)?;
+        let data = databases(&config.data, &tasks, observer)?;
         let loader = Arc::new(Loader::new(data, size, batch, seed, augment, cache)?);
         let epochs = config.train.epochs * loader.steps_per_epoch() as f64;
         let total = config.train.steps.unwrap_or(epochs.ceil() as u64).max(1);
@@ -196,7 +205,7 @@ impl<'a> Run<'a> {
             trainer.restore(checkpoint);
         }
         let mut validators = Vec::new();
-        for database in databases(&config.validation, observer)? {
+        for database in databases(&config.validation, &model.tasks, observer)? {
             let sequence = Sequence::new(database, size, batch, cache)?;
             validators.push(gpu.block_on(Validator::new(
                 gpu,
@@ -230,6 +239,7 @@ impl<'a> Run<'a> {
                 before: journals.seconds,
                 since: Instant::now(),
                 since_step: step,
+                first: step,
             },
         })
     }

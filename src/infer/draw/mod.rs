@@ -1,4 +1,4 @@
-//! Pictures of predictions: faces framed and numbered, with a panel for each beside the photo; and contact sheets.
+//! Pictures of predictions: faces framed and numbered, with a panel for each beside the photo.
 
 mod panel;
 mod pen;
@@ -107,61 +107,6 @@ fn frame(
         WHITE,
         HPos::Center,
     )
-}
-
-/// Pictures in rows of `columns`, each in a cell of the largest one's size, with its caption below (cut where it is
-/// wider than the cell). There may be fewer captions than pictures. No pictures or columns give an empty picture.
-///
-/// # Errors
-/// [`PictureError::Draw`] where the plotting library refuses.
-pub fn contact_sheet(
-    pictures: &[RgbImage],
-    captions: &[&str],
-    columns: usize,
-) -> Result<RgbImage, PictureError> {
-    const GAP: u32 = 8;
-    const CAPTION: u32 = 22;
-    let columns = columns.min(pictures.len());
-    if columns == 0 {
-        return Ok(RgbImage::new(0, 0));
-    }
-    let most = |side: fn(&RgbImage) -> u32| pictures.iter().map(side).max().unwrap_or(0);
-    let below = if captions.is_empty() { 0 } else { CAPTION };
-    let (wide, high) = (
-        most(RgbImage::width) + GAP,
-        most(RgbImage::height) + below + GAP,
-    );
-    let rows = pictures.len().div_ceil(columns) as u32;
-    let place = |index: usize| {
-        (
-            GAP + (index % columns) as u32 * wide,
-            GAP + (index / columns) as u32 * high,
-        )
-    };
-    let mut sheet = RgbImage::from_pixel(
-        columns as u32 * wide + GAP,
-        rows * high + GAP,
-        Rgb([255; 3]),
-    );
-    for (index, picture) in pictures.iter().enumerate() {
-        let (x, y) = place(index);
-        imageops::replace(&mut sheet, picture, i64::from(x), i64::from(y));
-    }
-    let pen = Pen::new(&mut sheet, 1.0);
-    for (index, caption) in captions.iter().enumerate().take(pictures.len()) {
-        let (x, y) = place(index);
-        let middle = f64::from(y + high - GAP) - f64::from(CAPTION) / 2.0;
-        let text = pen.shortened(caption, 13.0, f64::from(wide - GAP));
-        pen.text(
-            &text,
-            (f64::from(x), middle),
-            13.0,
-            RGBColor(70, 76, 82),
-            HPos::Left,
-        )?;
-    }
-    drop(pen);
-    Ok(sheet)
 }
 
 #[cfg(test)]

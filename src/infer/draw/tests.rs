@@ -219,31 +219,3 @@ fn odd_predictions_are_drawn() {
     // The third box covers the photo, so its frame lies on the photo's corner.
     assert_eq!(*drawn.get_pixel(329, 499), color(2));
 }
-
-#[test]
-fn a_contact_sheet_places_pictures_in_rows() {
-    let pictures: Vec<_> = (0..5)
-        .map(|at| RgbImage::from_pixel(60, if at == 1 { 50 } else { 40 }, color(at)))
-        .collect();
-    let captions = ["one", "two", "a caption that is far too long", "four"];
-    let sheet = contact_sheet(&pictures, &captions, 3).unwrap();
-    keep("sheet.png", &sheet);
-    assert_eq!(sheet.dimensions(), (3 * 68 + 8, 2 * 80 + 8));
-    for (at, place) in [(8, 8), (76, 8), (144, 8), (8, 88), (76, 88)]
-        .into_iter()
-        .enumerate()
-    {
-        assert_eq!(*sheet.get_pixel(place.0, place.1), color(at));
-        assert_eq!(*sheet.get_pixel(place.0 - 1, place.1), Rgb([255; 3]));
-    }
-    let dark = |place: (u32, u32)| {
-        (place.1 + 52..place.1 + 72)
-            .any(|y| (place.0..place.0 + 60).any(|x| sheet.get_pixel(x, y)[0] < 150))
-    };
-    assert!(dark((8, 8)) && dark((144, 8)) && dark((8, 88)) && !dark((76, 88)));
-    assert_eq!(contact_sheet(&[], &[], 3).unwrap().dimensions(), (0, 0));
-    assert_eq!(
-        contact_sheet(&pictures, &[], 9).unwrap().dimensions(),
-        (5 * 68 + 8, 66)
-    );
-}
