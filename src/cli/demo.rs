@@ -86,9 +86,10 @@ pub(super) fn run(common: &Common, args: &DemoArgs) -> Result<(), Failure> {
     write_atomically(&args.out.join("weights.safetensors"), &weights)?;
     common.report(&demo.numbers(), || {
         format!(
-            "\n{}\n{} steps of 48 faces each, {:.0} images/s; the report: {}\n",
+            "\n{}\n{} steps of {} faces each, {:.0} images/s; the report: {}\n",
             demo::text(&demo),
             demo.steps,
+            demo::BATCH,
             demo.images_per_second,
             args.out.join("report.html").display()
         )

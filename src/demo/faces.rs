@@ -18,15 +18,15 @@ pub struct Gallery {
     side: usize,
 }
 
-/// The face before a camera that someone holds: nearer, closer to upright, in soft light and in focus. The wider world of
-/// [`Faces`] asks for more training than a demonstration has time for.
+/// The face before a camera that someone holds: cut from brows to chin as face detectors do, closer to upright, in soft light
+/// and in focus. The wider world of [`Faces`] asks for more training than a demonstration has time for.
 fn studio(face: Face) -> Face {
     Face {
         yaw: 0.4 * face.yaw,
         pitch: 0.4 * face.pitch,
         roll: 0.4 * face.roll,
-        scale: 1.25 * face.scale,
-        shift_y: 0.05 + 0.5 * (face.shift_y - 0.06),
+        scale: 1.4 * face.scale,
+        shift_y: 0.28 + 0.5 * (face.shift_y - 0.06),
         shift_x: 0.5 * face.shift_x,
         light_x: 0.4 * face.light_x,
         blur: 0.0,

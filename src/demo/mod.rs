@@ -77,13 +77,14 @@ impl Default for Size {
     }
 }
 
-/// The side of the pictures.
-pub const SIDE: usize = 48;
-const BATCH: usize = 48;
+/// The side of the pictures: the fewest pixels that still show every action unit, as the steps that fit into the time count most.
+pub const SIDE: usize = 32;
+/// Pictures a step, of each database a third.
+pub const BATCH: usize = 24;
 /// People of the training databases; people from here on are for testing.
 const PEOPLE: u32 = 3000;
 /// Steps by which the speed is judged.
-const TRIAL: u64 = 8;
+const TRIAL: u64 = 24;
 
 /// One trained network.
 #[derive(Clone, Debug)]
@@ -273,7 +274,7 @@ fn setup(size: Size, objective: &Objective, total: u64) -> Setup {
             ..AdamConstants::default()
         }),
         schedule: Schedule {
-            base: 4e-3,
+            base: 1e-2,
             warmup: 20,
             total,
             decay: Decay::Cosine,
@@ -290,7 +291,7 @@ fn objective(coupling: f32) -> Result<Objective, DemoError> {
         soft_co_annotation: 0.5 * coupling,
         matching_table: crate::objective::MatchingTable::Weighted,
         // A unit is on in about a quarter of the faces.
-        positive_weights: vec![2.0; ACTION_UNITS.len()],
+        positive_weights: vec![3.0; ACTION_UNITS.len()],
         ..ObjectiveConfig::default()
     };
     Ok(Objective::new(
