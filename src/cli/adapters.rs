@@ -1,7 +1,7 @@
 //! `kinesic adapters`.
 
 use super::{Common, Failure};
-use crate::gpu::GpuError;
+use crate::gpu::{GpuError, takes_software_kernels};
 use serde::Serialize;
 use std::fmt::Write as _;
 
@@ -59,6 +59,11 @@ pub(super) fn run(common: &Common) -> Result<(), Failure> {
 
 fn describe(index: usize, adapter: &wgpu::Adapter) -> Adapter {
     let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
+    let variant = if takes_software_kernels(&info, features) {
+        "f32, those for software adapters"
+    } else {
+        "f32"
+    };
     Adapter {
         index,
         name: info.name,
@@ -83,6 +88,6 @@ fn describe(index: usize, adapter: &wgpu::Adapter) -> Adapter {
         max_buffer_bytes: limits.max_buffer_size,
         max_workgroup_storage_bytes: limits.max_compute_workgroup_storage_size,
         subgroup: [info.subgroup_min_size, info.subgroup_max_size],
-        variant: "f32 base",
+        variant,
     }
 }

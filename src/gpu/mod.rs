@@ -109,11 +109,7 @@ impl Gpu {
     /// Whether the device can and should run the kernels made for software adapters, which trade loads for arithmetic: the
     /// adapter is the CPU, its subgroups have 8 lanes each, and shaders may broadcast among them and use 64-bit integers.
     pub fn has_software_kernels(&self) -> bool {
-        let info = self.info();
-        let needed = wgpu::Features::SUBGROUP | wgpu::Features::SHADER_INT64;
-        self.is_software()
-            && (info.subgroup_min_size, info.subgroup_max_size) == (8, 8)
-            && self.device.features().contains(needed)
+        takes_software_kernels(self.info(), self.device.features())
     }
 
     /// The device's limits.
@@ -322,4 +318,12 @@ fn set_once(slot: &Mutex<Option<Trouble>>, trouble: Trouble) {
 /// A poisoned lock only says that another thread panicked; what it guards here is valid after every statement.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether an adapter with these features runs the kernels for software adapters; see [`Gpu::has_software_kernels`].
+pub fn takes_software_kernels(info: &wgpu::AdapterInfo, features: wgpu::Features) -> bool {
+    let needed = wgpu::Features::SUBGROUP | wgpu::Features::SHADER_INT64;
+    info.device_type == wgpu::DeviceType::Cpu
+        && (info.subgroup_min_size, info.subgroup_max_size) == (8, 8)
+        && features.contains(needed)
 }
