@@ -81,7 +81,7 @@ fn rectifier_before_a_pool(graph: &mut Graph, x: Value) -> Result<(Value, Vec<Va
 struct Case {
     name: &'static str,
     network: Network,
-    /// Passes `add`, `relu_grad`, `batch_norm_grad_reduce` of the fused plan.
+    /// Passes `add`, `relu_grad`, `batch_norm_grad_reduce` of the fused plan; column sums stay apart on software adapters.
     fused: [usize; 3],
     /// Those of the plain plan.
     plain: [usize; 3],
@@ -249,7 +249,11 @@ fn each_rule_applies_where_it_may_and_only_there() {
     };
     for case in CASES {
         for (fused, plain) in targets(true).iter().zip(targets(false)) {
-            assert_eq!(passes(case.network, fused), case.fused, "{}", case.name);
+            let mut want = case.fused;
+            if fused.software {
+                want[2] = case.plain[2];
+            }
+            assert_eq!(passes(case.network, fused), want, "{}", case.name);
             assert_eq!(passes(case.network, &plain), case.plain, "{}", case.name);
         }
     }
