@@ -93,8 +93,51 @@ fn read(path: &Path) -> Vec<u8> {
     std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// Starts training into `run` and returns as soon as its first checkpoint is there, wherever it is then.
+fn train_to_checkpoint(config: &str, run: &str) -> std::process::Child {
+    let child = Command::new(env!("CARGO_BIN_EXE_kinesic"))
+        .args(["train", config, "--out", run])
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let checkpoint = Path::new(run).join("checkpoints/step-00000004.safetensors");
+    for _ in 0..3000 {
+        if checkpoint.exists() {
+            return child;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("no checkpoint within 30 s");
+}
+
 mod train {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_run_that_is_asked_to_stop_checkpoints_its_step_and_exits_with_130() {
+        let faces = Faces::new();
+        let config = faces.config("faces/table.csv", "");
+        for (signal, run) in [("-INT", faces.text("i")), ("-TERM", faces.text("t"))] {
+            let set = format!("{config}.long.toml");
+            let long = text(&read(Path::new(&config))).replace("steps = 12", "steps = 100000");
+            std::fs::write(&set, long).unwrap();
+            let mut child = train_to_checkpoint(&set, &run);
+            let id = child.id().to_string();
+            let sent = Command::new("kill").args([signal, &id]).status().unwrap();
+            assert!(sent.success());
+            assert_eq!(child.wait().unwrap().code(), Some(130), "{signal}");
+            let log = text(&read(&Path::new(&run).join("log.jsonl")));
+            let last = log.lines().last().unwrap_or_default();
+            assert!(last.contains("\"outcome\":\"interrupted\""), "{last}");
+            let steps = log.lines().filter_map(|line| {
+                let event: serde_json::Value = serde_json::from_str(line).unwrap();
+                event["step"].as_u64()
+            });
+            let name = format!("checkpoints/step-{:08}.safetensors", steps.max().unwrap());
+            assert!(Path::new(&run).join(&name).exists(), "{signal}: {name}");
+        }
+    }
 
     #[test]
     fn the_same_seed_gives_the_same_bits_and_a_killed_run_resumes_to_them() {
@@ -105,22 +148,9 @@ mod train {
         succeeds(&["train", &config, "--out", &b]);
         let weights = |run: &str| read(&Path::new(run).join("last.safetensors"));
         assert!(weights(&a) == weights(&b), "two runs of one seed differ");
-        // Killed as soon as its first checkpoint is there, wherever it is then.
-        let mut child = Command::new(env!("CARGO_BIN_EXE_kinesic"))
-            .args(["train", &config, "--out", &c])
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
-        let checkpoint = Path::new(&c).join("checkpoints/step-00000004.safetensors");
-        for _ in 0..3000 {
-            if checkpoint.exists() {
-                break;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
+        let mut child = train_to_checkpoint(&config, &c);
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(checkpoint.exists(), "no checkpoint within 30 s");
         succeeds(&["train", &config, "--out", &c, "--resume"]);
         assert!(
             weights(&a) == weights(&c),
@@ -195,7 +225,7 @@ mod train {
         let faces = Faces::new();
         let rows = "image,expression,split\nface-000000.png,fear,train\nabsent.png,fear,test\n";
         std::fs::write(faces.path("faces/splits.csv"), rows).unwrap();
-        let config = faces.config("faces/splits.csv", "max_seconds = 1e-3\n");
+        let config = faces.config("faces/splits.csv", "max_seconds = 1e-6\n");
         let run = faces.text("run");
         let set = |split: &str| format!("data.0.split={split}");
         let shown = succeeds(&["train", &config, "--set", &set("train"), "--out", &run]);
