@@ -93,21 +93,22 @@ fn read(path: &Path) -> Vec<u8> {
     std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Starts training into `run` and returns as soon as its first checkpoint is there, wherever it is then.
-fn train_to_checkpoint(config: &str, run: &str) -> std::process::Child {
-    let child = Command::new(env!("CARGO_BIN_EXE_kinesic"))
+/// Starts training into `run`.
+fn start(config: &str, run: &str) -> std::process::Child {
+    Command::new(env!("CARGO_BIN_EXE_kinesic"))
         .args(["train", config, "--out", run])
         .stderr(std::process::Stdio::null())
         .spawn()
-        .unwrap();
+        .unwrap()
+}
+
+/// Waits for the first checkpoint of a run, at most half a minute.
+fn reaches_checkpoint(run: &str) -> bool {
     let checkpoint = Path::new(run).join("checkpoints/step-00000004.safetensors");
-    for _ in 0..3000 {
-        if checkpoint.exists() {
-            return child;
-        }
+    (0..3000).any(|_| {
         std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    panic!("no checkpoint within 30 s");
+        checkpoint.exists()
+    })
 }
 
 mod train {
@@ -122,11 +123,13 @@ mod train {
             let set = format!("{config}.long.toml");
             let long = text(&read(Path::new(&config))).replace("steps = 12", "steps = 100000");
             std::fs::write(&set, long).unwrap();
-            let mut child = train_to_checkpoint(&set, &run);
+            let mut child = start(&set, &run);
+            let reached = reaches_checkpoint(&run);
             let id = child.id().to_string();
-            let sent = Command::new("kill").args([signal, &id]).status().unwrap();
-            assert!(sent.success());
-            assert_eq!(child.wait().unwrap().code(), Some(130), "{signal}");
+            let sent = Command::new("kill").args([signal, &id]).status();
+            let ended = child.wait().unwrap();
+            assert!(reached && sent.unwrap().success(), "{signal}");
+            assert_eq!(ended.code(), Some(130), "{signal}");
             let log = text(&read(&Path::new(&run).join("log.jsonl")));
             let last = log.lines().last().unwrap_or_default();
             assert!(last.contains("\"outcome\":\"interrupted\""), "{last}");
@@ -148,9 +151,12 @@ mod train {
         succeeds(&["train", &config, "--out", &b]);
         let weights = |run: &str| read(&Path::new(run).join("last.safetensors"));
         assert!(weights(&a) == weights(&b), "two runs of one seed differ");
-        let mut child = train_to_checkpoint(&config, &c);
+        // Killed as soon as its first checkpoint is there, wherever it is then.
+        let mut child = start(&config, &c);
+        let reached = reaches_checkpoint(&c);
         child.kill().unwrap();
         child.wait().unwrap();
+        assert!(reached, "no checkpoint within 30 s");
         succeeds(&["train", &config, "--out", &c, "--resume"]);
         assert!(
             weights(&a) == weights(&c),
