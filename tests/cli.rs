@@ -401,6 +401,43 @@ mod train {
     }
 }
 
+mod check_data {
+    use super::*;
+
+    #[test]
+    fn counts_labels_and_names_what_is_missing_with_its_line() {
+        let faces = Faces::new();
+        let config = faces.config("faces/table.csv", "");
+        let report = succeeds(&["check-data", &config, "--json", "-"]);
+        let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+        let counts = report[0]["expression"].as_object().unwrap().values();
+        let known: u64 = counts.map(|count| count.as_u64().unwrap()).sum();
+        assert_eq!((&report[0]["images"], known), (&48.into(), 48));
+        let units = report[0]["action_units"].as_object().unwrap();
+        assert_eq!(units.len(), 17);
+        for counts in units.values() {
+            let [off, on] = [0, 1].map(|which| counts[which].as_u64().unwrap());
+            assert_eq!(off + on, 48);
+        }
+        assert_eq!(report[0]["broken"].as_array().unwrap().len(), 0);
+        let shown = succeeds(&["check-data", &config]);
+        assert!(
+            shown.contains("48 images") && shown.contains("action units on   1 "),
+            "{shown}"
+        );
+
+        let rows = "image,expression,x,y,w,h\nface-000000.png,fear,,,,\nabsent.png,fear,,,,\nface-000001.png,,900,0,9,9\n";
+        std::fs::write(faces.path("faces/bad.csv"), rows).unwrap();
+        let config = faces.config("faces/bad.csv", "");
+        refuses(&["check-data", &config], &["2 of 3", "1 %"]);
+        let output = kinesic(&["check-data", &config]);
+        let shown = text(&output.stdout);
+        for part in ["line 3", "absent.png", "line 4", "without labels    1"] {
+            assert!(shown.contains(part), "`{part}` is not in: {shown}");
+        }
+    }
+}
+
 mod predict {
     use super::*;
 

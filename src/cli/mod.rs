@@ -3,6 +3,7 @@
 
 mod adapters;
 mod bench;
+mod check_data;
 mod demo;
 mod eval;
 mod faces;
@@ -62,6 +63,8 @@ enum Command {
     Adapters,
     /// Trains a network
     Train(train::TrainArgs),
+    /// Reads a configuration's annotations and image headers without training
+    CheckData(check_data::CheckDataArgs),
     /// Measures every task that a table has labels for
     Eval(eval::EvalArgs),
     /// Says what is in photos of faces
@@ -83,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::Faces(args) => faces::run(&cli.common, &args),
         Command::Adapters => adapters::run(&cli.common),
         Command::Train(args) => train::run_command(&cli.common, &args),
+        Command::CheckData(args) => check_data::run(&cli.common, &args),
         Command::Eval(args) => eval::run(&cli.common, &args),
         Command::Predict(args) => predict::run(&cli.common, &args),
         Command::Plan(args) => plan::run(&cli.common, &args),

@@ -26,6 +26,40 @@ pub fn photo(path: &Path) -> Result<RgbImage, DataError> {
     guarded(path, || Ok(open(path)?.into_rgb8()))
 }
 
+/// Reads a picture's header without its pixels, and checks that the face's box, where one is given, lies in it at least in part.
+///
+/// # Errors
+/// As [`decode`], but for damage behind the header.
+pub fn check_header(path: &Path, face: Option<[f32; 4]>) -> Result<(), DataError> {
+    let read = |source| DataError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let reason = |error: image::ImageError| DataError::Image {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    };
+    guarded(path, || {
+        let reader = ImageReader::open(path).map_err(read)?;
+        let reader = reader.with_guessed_format().map_err(read)?;
+        let mut decoder = reader.into_decoder().map_err(reason)?;
+        let (mut width, mut height) = decoder.dimensions();
+        let turned = decoder.orientation().is_ok_and(|orientation| {
+            use image::metadata::Orientation::{
+                Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH,
+            };
+            matches!(
+                orientation,
+                Rotate90 | Rotate90FlipH | Rotate270 | Rotate270FlipH
+            )
+        });
+        if turned {
+            (width, height) = (height, width);
+        }
+        face.map_or(Ok(()), |face| bounds(path, face, width, height).map(|_| ()))
+    })
+}
+
 /// A decoder that gives up in a panic is one more damaged file, not the end of a run.
 fn guarded<T>(
     path: &Path,
@@ -96,6 +130,12 @@ fn cut(path: &Path, picture: DynamicImage, face: Option<[f32; 4]>) -> Result<Rgb
         return Ok(picture);
     };
     let (width, height) = picture.dimensions();
+    let [x, y, w, h] = bounds(path, found, width, height)?;
+    Ok(image::imageops::crop_imm(&picture, x, y, w, h).to_image())
+}
+
+/// What of a box lies in a picture: left, top, width and height.
+fn bounds(path: &Path, found: [f32; 4], width: u32, height: u32) -> Result<[u32; 4], DataError> {
     // Clamped to the picture, so the casts are exact or round towards the inside.
     let side = |start: f32, len: f32, most: u32| {
         let first = start.clamp(0.0, most as f32) as u32;
@@ -112,7 +152,7 @@ fn cut(path: &Path, picture: DynamicImage, face: Option<[f32; 4]>) -> Result<Rgb
             height,
         });
     }
-    Ok(image::imageops::crop_imm(&picture, x, y, w, h).to_image())
+    Ok([x, y, w, h])
 }
 
 fn resize(picture: RgbImage, size: usize) -> Vec<u8> {

@@ -14,7 +14,7 @@ mod table;
 
 pub use augment::Augment;
 pub use error::DataError;
-pub use image::{decode, identity_matrix, photo};
+pub use image::{check_header, decode, identity_matrix, photo};
 pub use images::Broken;
 pub use loader::{Batch, Database, Loader, Sequence};
 pub(crate) use nearest::nearest;

@@ -1,0 +1,205 @@
+//! `kinesic check-data`.
+
+use super::{Common, Failure};
+use crate::data::{DataError, Row, Table, check_header};
+use crate::objective::{ACTION_UNITS, EXPRESSIONS};
+use crate::train::config::{Config, DataConfig};
+use clap::Args;
+use rayon::prelude::*;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: kinesic check-data configs/fer2013.toml --json -")]
+pub(super) struct CheckDataArgs {
+    /// The configuration
+    config: PathBuf,
+    /// Overrides a key: a dotted path, list entries by index (data.0.path=faces.csv)
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+/// What a database holds.
+#[derive(Serialize)]
+struct Report {
+    name: String,
+    path: PathBuf,
+    validation: bool,
+    images: usize,
+    without_labels: usize,
+    expression: BTreeMap<&'static str, usize>,
+    /// For each action unit how often it is off and on.
+    action_units: BTreeMap<String, [usize; 2]>,
+    valence_arousal: usize,
+    compound: BTreeMap<String, usize>,
+    identities: usize,
+    attributes: usize,
+    boxes: usize,
+    warnings: Vec<String>,
+    broken: Vec<Broken>,
+}
+
+#[derive(Serialize)]
+struct Broken {
+    line: usize,
+    file: PathBuf,
+    reason: String,
+}
+
+/// Broken images that the text names, of each database.
+const NAMED: usize = 10;
+
+pub(super) fn run(common: &Common, args: &CheckDataArgs) -> Result<(), Failure> {
+    let config = Config::read(&args.config, &args.set)?;
+    let training = config.data.iter().map(|data| (data, false));
+    let validation = config.validation.iter().map(|data| (data, true));
+    let reports: Vec<Report> = training
+        .chain(validation)
+        .map(|(data, validation)| check(data, validation))
+        .collect::<Result<_, _>>()
+        .map_err(Failure::input)?;
+    common.report(&reports, || reports.iter().map(text).collect())?;
+    // As in training, which counts and skips broken images up to a hundredth.
+    match reports.iter().find(|r| r.broken.len() * 100 > r.images) {
+        Some(bad) => Err(Failure::Input(anyhow::anyhow!(
+            "`{}`: {} of {} images are missing or broken, more than 1 %",
+            bad.name,
+            bad.broken.len(),
+            bad.images
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn check(data: &DataConfig, validation: bool) -> Result<Report, DataError> {
+    let table = Table::read_split(&data.path, data.split.as_deref())?;
+    let broken: Vec<Broken> = table
+        .rows
+        .par_iter()
+        .filter_map(|row| {
+            let error = check_header(&row.image, row.face).err()?;
+            Some(Broken {
+                line: row.line,
+                file: row.image.clone(),
+                reason: error.to_string(),
+            })
+        })
+        .collect();
+    let count = |holds: &dyn Fn(&Row) -> bool| table.rows.iter().filter(|row| holds(row)).count();
+    let expression = EXPRESSIONS.iter().enumerate().map(|(class, name)| {
+        let of = count(&|row| row.labels.expression == u32::try_from(class).ok());
+        (*name, of)
+    });
+    let units = ACTION_UNITS.iter().enumerate().map(|(unit, number)| {
+        let of = |on| {
+            count(&|row| {
+                row.labels.au_mask >> unit & 1 == 1 && row.labels.au_value >> unit & 1 == on
+            })
+        };
+        (format!("au{number}"), [of(0), of(1)])
+    });
+    let compound = table.compounds.iter().zip(0..).map(|(name, number)| {
+        let of = count(&|row| row.compound == Some(number));
+        (name.clone(), of)
+    });
+    Ok(Report {
+        name: data.label(),
+        path: data.path.clone(),
+        validation,
+        images: table.rows.len(),
+        without_labels: count(&unlabelled),
+        expression: expression.filter(|(_, count)| *count > 0).collect(),
+        action_units: units.filter(|(_, counts)| *counts != [0; 2]).collect(),
+        valence_arousal: count(&|row| row.labels.valence_arousal.is_some()),
+        compound: compound.filter(|(_, count)| *count > 0).collect(),
+        identities: table.identities.len(),
+        attributes: table.attributes.len(),
+        boxes: count(&|row| row.face.is_some()),
+        warnings: table.warnings.clone(),
+        broken,
+    })
+}
+
+fn unlabelled(row: &Row) -> bool {
+    let labels = row.labels;
+    labels.expression.is_none()
+        && labels.au_mask == 0
+        && labels.valence_arousal.is_none()
+        && row.compound.is_none()
+        && row.identity.is_none()
+        && row.attributes[0] == 0
+}
+
+fn text(report: &Report) -> String {
+    let mut text = format!(
+        "{} ({}): {} images, {}\n",
+        report.name,
+        if report.validation {
+            "validation"
+        } else {
+            "training"
+        },
+        report.images,
+        report.path.display()
+    );
+    // Writing to a string cannot fail.
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(text, "  {name:<18}{value}");
+    };
+    let histogram = |counts: &mut dyn Iterator<Item = (&str, usize)>| {
+        let parts: Vec<String> = counts
+            .map(|(name, count)| format!("{name} {count}"))
+            .collect();
+        parts.join(", ")
+    };
+    if !report.expression.is_empty() {
+        let counts = report.expression.iter();
+        line(
+            "expression",
+            histogram(&mut counts.map(|(name, n)| (*name, *n))),
+        );
+    }
+    if !report.action_units.is_empty() {
+        // In the order of the units, not of their names.
+        let counts = ACTION_UNITS.iter().filter_map(|number| {
+            let [off, on] = report.action_units.get(&format!("au{number}"))?;
+            Some(format!("{number} {on}/{}", off + on))
+        });
+        line("action units on", counts.collect::<Vec<_>>().join(", "));
+    }
+    if !report.compound.is_empty() {
+        let counts = report.compound.iter();
+        line(
+            "compound",
+            histogram(&mut counts.map(|(name, n)| (name.as_str(), *n))),
+        );
+    }
+    let counts = [
+        ("valence, arousal", report.valence_arousal),
+        ("identities", report.identities),
+        ("attributes", report.attributes),
+        ("boxes", report.boxes),
+        ("without labels", report.without_labels),
+        ("missing, broken", report.broken.len()),
+    ];
+    for (name, count) in counts {
+        if count > 0 {
+            line(name, count.to_string());
+        }
+    }
+    for broken in report.broken.iter().take(NAMED) {
+        line("", format!("line {}: {}", broken.line, broken.reason));
+    }
+    if report.broken.len() > NAMED {
+        line(
+            "",
+            format!("and {} more; --json lists all", report.broken.len() - NAMED),
+        );
+    }
+    for warning in &report.warnings {
+        line("warning", warning.clone());
+    }
+    text
+}
