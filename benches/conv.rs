@@ -92,14 +92,7 @@ fn conv2d(criterion: &mut Criterion) {
                 variant,
                 shape: name(s),
             };
-            let bias = false;
-            let call = conv::Conv2dForward {
-                shape,
-                bias,
-                software,
-            }
-            .call()
-            .unwrap();
+            let call = conv::Conv2dForward::new(shape, software).call().unwrap();
             line("conv/conv2d_forward").measure(
                 criterion,
                 &[call],

@@ -86,6 +86,7 @@ impl Problem {
             channels: self.channels,
             eps: EPS,
             momentum: MOMENTUM,
+            group_rows: None,
         }
         .call()
         .unwrap()

@@ -174,12 +174,8 @@ mod linear {
         let p = problem();
         let want = reference::linear(SHAPE, &p.x, &p.weight, Some(&p.bias));
         for software in software() {
-            let (shape, bias) = (p.shape, true);
-            let forward = Conv2dForward {
-                shape,
-                bias,
-                software,
-            };
+            let mut forward = Conv2dForward::new(p.shape, software);
+            forward.epilogue.bias = true;
             let inputs = [pad(&p.x, SHAPE.c), stored(&p.weight), pad(&p.bias, SHAPE.k)];
             let inputs = inputs.each_ref().map(Vec::as_slice);
             let y = execute(&forward.call().unwrap(), &inputs);

@@ -323,10 +323,7 @@ fn rejects_a_filter_of_other_channels() {
     let weight = graph
         .parameter("weight", Shape::conv_weight(3, 3, 5, 4))
         .unwrap();
-    let op = kinesic::tape::ops::Conv2d {
-        stride: [1; 2],
-        padding: [1; 2],
-    };
+    let op = kinesic::tape::ops::Conv2d::new([1; 2], [1; 2]);
     let error = graph.record(op, &[x, weight]).unwrap_err();
     assert!(matches!(error, TapeError::Shape { .. }), "{error}");
 }

@@ -1,25 +1,29 @@
 // conv2d_forward_broadcast: conv2d_forward for adapters on which a load costs more than arithmetic, with 8 lanes a subgroup.
-//   y[n,oy,ox,k] = bias[k] + Σ_{r,s,c} x[n, oy·sh + r - ph, ox·sw + s - pw, c] · weight[r,s,c,k]     (0 outside x)
-// Layout: x [N,H,W,C/4], weight [R,S,C,K/4], bias [K/4], y [N,Ho,Wo,K/4]; a vec4 of f32 travels as two u64, which halves the loads.
+//   y[n,oy,ox,k] = Σ_{r,s,c} x[n, oy·sh + r - ph, ox·sw + s - pw, c] · weight[r,s,c,k]     (0 outside x)
+//   BIAS: y += bias[k]     AFFINE: then y = y · scale[k] + shift[k]     RESIDUAL: then y += residual     RELU: then max(y, 0)
+// Layout: x [N,H,W,C/4], weight [R,S,C,K/4], bias [K/4], affine [2,K/4]: scale, shift; y, residual [N,Ho,Wo,K/4]; a vec4 of f32
+//         travels as two u64, which halves the loads. What the variant does not name is not touched.
 // Work:   the 8 lanes of a subgroup are 8 output pixels; each does 2 pixels, 8 apart, × 4 vec4s of K. The lanes load the 16
-//         vec4s of weights between them, two each, and pass them around by broadcast.
-// Needs:  subgroup, int64. At most 2²⁴ pixels. Variants: BIAS.
-
-struct Params {
-    n: u32, h: u32, w: u32, c4: u32,
-    ho: u32, wo: u32, k4: u32,
-    r: u32, s: u32,
-    stride_h: u32, stride_w: u32, pad_h: u32, pad_w: u32,
-    pixels: u32,
-}
+//         vec4s of weights between them, two each, and pass them around by broadcast; so also bias and affine.
+// Needs:  subgroup, int64. At most 2²⁴ pixels. Variants: BIAS, AFFINE, RESIDUAL, RELU.
 
 override BIAS: bool = false;
+override AFFINE: bool = false;
+override RESIDUAL: bool = false;
+override RELU: bool = false;
+
+struct Params {
+    n: u32, h: u32, w: u32, c4: u32, ho: u32, wo: u32, k4: u32, r: u32, s: u32,
+    stride_h: u32, stride_w: u32, pad_h: u32, pad_w: u32, pixels: u32,
+}
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> x: array<vec2<u64>>;
 @group(0) @binding(2) var<storage, read_write> weight: array<vec2<u64>>;
 @group(0) @binding(3) var<storage, read_write> y: array<vec2<u64>>;
 @group(0) @binding(4) var<storage, read_write> bias: array<vec2<u64>>;
+@group(0) @binding(5) var<storage, read_write> affine: array<vec2<u64>>;
+@group(0) @binding(6) var<storage, read_write> residual: array<vec2<u64>>;
 
 fn unpack(v: vec2<u64>) -> vec4f {
     let low = vec2u(v);
@@ -48,59 +52,37 @@ fn corner(pixel: u32) -> vec3u {
     return vec3u(image * params.h, oy * params.stride_h - params.pad_h, ox * params.stride_w - params.pad_w);
 }
 
-// The sums of two pixels × four vec4s of K.
-struct Block { a0: vec4f, a1: vec4f, a2: vec4f, a3: vec4f, b0: vec4f, b1: vec4f, b2: vec4f, b3: vec4f }
-
-fn multiply(sum: vec4f, v: vec4f, w0: vec4f, w1: vec4f, w2: vec4f, w3: vec4f) -> vec4f {
-    return sum + v.x * w0 + v.y * w1 + v.z * w2 + v.w * w3;
+// sum + w · v, added term by term.
+fn multiply(sum: vec4f, v: vec4f, w: mat4x4f) -> vec4f {
+    return sum + v.x * w[0] + v.y * w[1] + v.z * w[2] + v.w * w[3];
 }
 
-// Adds the product of four channels of two pixels, a and b, with 4 × 4 vec4s of weights, which lane l holds of row l / 4 (f01)
-// and 2 + l / 4 (f23), column l % 4.
-fn accumulate(s: ptr<function, Block>, f01: vec4f, f23: vec4f, a: vec4f, b: vec4f) {
-    var w0 = subgroupBroadcast(f01, 0u);
-    var w1 = subgroupBroadcast(f01, 4u);
-    var w2 = subgroupBroadcast(f23, 0u);
-    var w3 = subgroupBroadcast(f23, 4u);
-    (*s).a0 = multiply((*s).a0, a, w0, w1, w2, w3);
-    (*s).b0 = multiply((*s).b0, b, w0, w1, w2, w3);
-    w0 = subgroupBroadcast(f01, 1u);
-    w1 = subgroupBroadcast(f01, 5u);
-    w2 = subgroupBroadcast(f23, 1u);
-    w3 = subgroupBroadcast(f23, 5u);
-    (*s).a1 = multiply((*s).a1, a, w0, w1, w2, w3);
-    (*s).b1 = multiply((*s).b1, b, w0, w1, w2, w3);
-    w0 = subgroupBroadcast(f01, 2u);
-    w1 = subgroupBroadcast(f01, 6u);
-    w2 = subgroupBroadcast(f23, 2u);
-    w3 = subgroupBroadcast(f23, 6u);
-    (*s).a2 = multiply((*s).a2, a, w0, w1, w2, w3);
-    (*s).b2 = multiply((*s).b2, b, w0, w1, w2, w3);
-    w0 = subgroupBroadcast(f01, 3u);
-    w1 = subgroupBroadcast(f01, 7u);
-    w2 = subgroupBroadcast(f23, 3u);
-    w3 = subgroupBroadcast(f23, 7u);
-    (*s).a3 = multiply((*s).a3, a, w0, w1, w2, w3);
-    (*s).b3 = multiply((*s).b3, b, w0, w1, w2, w3);
-}
-
-fn store(pixel: u32, k: u32, sum: vec4f) {
-    if k < params.k4 {
-        var value = sum;
-        if BIAS {
-            value += unpack(bias[k]);
-        }
-        y[pixel * params.k4 + k] = pack(value);
+// What follows the sum at one pixel.
+fn finish(pixel: u32, k: u32, sum: vec4f, offset: vec4f, scale: vec4f, shift: vec4f) {
+    if pixel >= params.pixels || k >= params.k4 {
+        return;
     }
+    let at = pixel * params.k4 + k;
+    var value = sum;
+    if BIAS {
+        value += offset;
+    }
+    if AFFINE {
+        value = value * scale + shift;
+    }
+    if RESIDUAL {
+        value += unpack(residual[at]);
+    }
+    if RELU {
+        value = max(value, vec4f());
+    }
+    y[at] = pack(value);
 }
 
-fn store_pixel(pixel: u32, k: u32, s0: vec4f, s1: vec4f, s2: vec4f, s3: vec4f) {
-    if pixel < params.pixels {
-        store(pixel, k, s0);
-        store(pixel, k + 1u, s1);
-        store(pixel, k + 2u, s2);
-        store(pixel, k + 3u, s3);
-    }
+// What follows the sums of the two pixels in one column.
+fn finish_column(pixel: u32, k: u32, a: vec4f, b: vec4f, offset: vec4f, scale: vec4f, shift: vec4f) {
+    finish(pixel, k, a, offset, scale, shift);
+    finish(pixel + 8u, k, b, offset, scale, shift);
 }
 
 @compute @workgroup_size(32)
@@ -111,13 +93,14 @@ fn conv2d_forward_broadcast(
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
     let first = (group.x + group.y * groups.x) * 64u + subgroup * 16u + lane;
-    let a = min(first, params.pixels - 1u);
-    let b = min(first + 8u, params.pixels - 1u);
-    let corner_a = corner(a);
-    let corner_b = corner(b);
+    let corner_a = corner(min(first, params.pixels - 1u));
+    let corner_b = corner(min(first + 8u, params.pixels - 1u));
     let k = group.z * 4u;
-    var at = lane / 4u * params.k4 + min(k + lane % 4u, params.k4 - 1u);
-    var sums = Block();
+    let column = min(k + lane % 4u, params.k4 - 1u);
+    var at = lane / 4u * params.k4 + column;
+    // The sums of the two pixels × four vec4s of K.
+    var sum_a = mat4x4f();
+    var sum_b = mat4x4f();
     for (var r = 0u; r < params.r; r++) {
         for (var s = 0u; s < params.s; s++) {
             // What lies above or left of the image has wrapped, and is as large as what lies below or right of it.
@@ -134,10 +117,39 @@ fn conv2d_forward_broadcast(
                 let f01 = unpack(weight[at]);
                 let f23 = unpack(weight[at + 2u * params.k4]);
                 at += 4u * params.k4;
-                accumulate(&sums, f01, f23, select(vec4f(), va, inside_a), select(vec4f(), vb, inside_b));
+                let a = select(vec4f(), va, inside_a);
+                let b = select(vec4f(), vb, inside_b);
+                // Lane l holds row l / 4 (f01) and 2 + l / 4 (f23) of the weights, column l % 4.
+                var w = mat4x4f(subgroupBroadcast(f01, 0u), subgroupBroadcast(f01, 4u), subgroupBroadcast(f23, 0u), subgroupBroadcast(f23, 4u));
+                sum_a[0] = multiply(sum_a[0], a, w);
+                sum_b[0] = multiply(sum_b[0], b, w);
+                w = mat4x4f(subgroupBroadcast(f01, 1u), subgroupBroadcast(f01, 5u), subgroupBroadcast(f23, 1u), subgroupBroadcast(f23, 5u));
+                sum_a[1] = multiply(sum_a[1], a, w);
+                sum_b[1] = multiply(sum_b[1], b, w);
+                w = mat4x4f(subgroupBroadcast(f01, 2u), subgroupBroadcast(f01, 6u), subgroupBroadcast(f23, 2u), subgroupBroadcast(f23, 6u));
+                sum_a[2] = multiply(sum_a[2], a, w);
+                sum_b[2] = multiply(sum_b[2], b, w);
+                w = mat4x4f(subgroupBroadcast(f01, 3u), subgroupBroadcast(f01, 7u), subgroupBroadcast(f23, 3u), subgroupBroadcast(f23, 7u));
+                sum_a[3] = multiply(sum_a[3], a, w);
+                sum_b[3] = multiply(sum_b[3], b, w);
             }
         }
     }
-    store_pixel(first, k, sums.a0, sums.a1, sums.a2, sums.a3);
-    store_pixel(first + 8u, k, sums.b0, sums.b1, sums.b2, sums.b3);
+    // Lane l holds the bias of column l % 4; the first four lanes hold scales, the others shifts.
+    var offset = vec4f();
+    if BIAS {
+        offset = unpack(bias[column]);
+    }
+    var map = vec4f();
+    if AFFINE {
+        map = unpack(affine[lane / 4u * params.k4 + column]);
+    }
+    finish_column(first, k, sum_a[0], sum_b[0],
+        subgroupBroadcast(offset, 0u), subgroupBroadcast(map, 0u), subgroupBroadcast(map, 4u));
+    finish_column(first, k + 1u, sum_a[1], sum_b[1],
+        subgroupBroadcast(offset, 1u), subgroupBroadcast(map, 1u), subgroupBroadcast(map, 5u));
+    finish_column(first, k + 2u, sum_a[2], sum_b[2],
+        subgroupBroadcast(offset, 2u), subgroupBroadcast(map, 2u), subgroupBroadcast(map, 6u));
+    finish_column(first, k + 3u, sum_a[3], sum_b[3],
+        subgroupBroadcast(offset, 3u), subgroupBroadcast(map, 3u), subgroupBroadcast(map, 7u));
 }

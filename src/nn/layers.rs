@@ -39,10 +39,7 @@ impl Conv2d {
             let c = graph.shape(x).channels();
             let shape = Shape::conv_weight(self.kernel, self.kernel, c, self.channels);
             let weight = graph.parameter("weight", shape)?;
-            let op = Conv2dOp {
-                stride: [self.stride; 2],
-                padding: [self.padding; 2],
-            };
+            let op = Conv2dOp::new([self.stride; 2], [self.padding; 2]);
             if !self.bias {
                 return graph.record1(op, &[x, weight]);
             }

@@ -48,11 +48,7 @@ fn whole_map(graph: &mut Graph, x: Value) -> Result<Value, TapeError> {
     let shape = Shape::conv_weight(h, w, c, WIDTH);
     let weight = graph.parameter_as("weight", shape, vec![WIDTH, c * h * w])?;
     let bias = graph.parameter("bias", Shape::rows(&[WIDTH]))?;
-    let op = ConvOp {
-        stride: [1; 2],
-        padding: [0; 2],
-    };
-    graph.record1(op, &[x, weight, bias])
+    graph.record1(ConvOp::new([1; 2], [0; 2]), &[x, weight, bias])
 }
 
 fn head(

@@ -160,7 +160,7 @@ async fn conv2d(gpu: &Gpu, case: &Case<'_>) -> Result<Vec<Check>, ParityError> {
         let op: Op = if depthwise {
             DepthwiseConv2d { stride, padding }.into()
         } else {
-            Conv2d { stride, padding }.into()
+            Conv2d::new(stride, padding).into()
         };
         let shape = if depthwise {
             Shape::rows(&[r, s, k])

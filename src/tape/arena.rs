@@ -109,6 +109,11 @@ fn lifetimes(values: &[Info], scratch: &[usize], steps: &[Step], outputs: &[Valu
     let mut lives: HashMap<Operand, Life> = HashMap::new();
     for (index, step) in steps.iter().enumerate() {
         for &operand in &step.operands {
+            // A part keeps the whole alive.
+            let operand = match operand {
+                Operand::Part { value, .. } => Operand::Value(value),
+                whole => whole,
+            };
             let len = match operand {
                 Operand::Value(value) if values[value.index()].place == Place::Arena => {
                     values[value.index()].shape.len()

@@ -1,15 +1,19 @@
 //! Rewrite rules over the graph: neighbours that one kernel can do become one node.
 
-use super::graph::Place;
-use super::ops::{Add, Op};
-use super::{Graph, Shape, Target, Value};
+use super::graph::{ALIGN, Place};
+use super::ops::{Add, BatchNorm, BatchNormFold, Epilogue, Op};
+use super::{Graph, Node, Shape, Target, Value};
+use crate::kernels::norm::FoldedLayer;
+use crate::kernels::padded;
 
 /// A rule looks at the node at `index` and rewrites the graph around it where it applies.
 type Rule = fn(&mut Graph, &Uses, usize) -> bool;
 
-const RULES: [Rule; 6] = [
+const RULES: [Rule; 8] = [
     residual_into_batch_norm,
     relu_into_source,
+    batch_norm_into_conv,
+    statistics_into_conv,
     sum_of_gradients_into_conv_grad,
     relu_grad_into_conv_grad,
     relu_grad_into_batch_norm_grad,
@@ -37,6 +41,7 @@ struct Uses {
     readers: Vec<Vec<usize>>,
     kept: Vec<bool>,
     software: bool,
+    max_binding: u64,
 }
 
 impl Uses {
@@ -47,6 +52,7 @@ impl Uses {
             readers: vec![Vec::new(); count],
             kept: vec![false; count],
             software: target.software,
+            max_binding: target.max_binding,
         };
         for (index, node) in graph.nodes.iter().enumerate() {
             for input in &node.inputs {
@@ -68,13 +74,18 @@ impl Uses {
         self.producer[value.index()].filter(|_| sole)
     }
 
+    /// Whether a node or the host reads `value`.
+    fn is_read(&self, value: Value) -> bool {
+        !self.readers[value.index()].is_empty() || self.kept[value.index()]
+    }
+
     /// Whether `value` exists when the node at `index` runs.
     fn ready(&self, value: Value, index: usize) -> bool {
         self.producer[value.index()].is_none_or(|producer| producer < index)
     }
 }
 
-/// `relu(y)` into the pass that makes `y`: the sum `a + b`, or batch normalisation.
+/// `relu(y)` into the pass that makes `y`: the sum `a + b`, batch normalisation, or a convolution.
 fn relu_into_source(graph: &mut Graph, uses: &Uses, index: usize) -> bool {
     let node = &graph.nodes[index];
     let Op::Relu(_) = node.op else { return false };
@@ -85,10 +96,147 @@ fn relu_into_source(graph: &mut Graph, uses: &Uses, index: usize) -> bool {
     match &mut graph.nodes[source].op {
         Op::Add(add) if !add.relu => add.relu = true,
         Op::BatchNorm(norm) if !norm.relu => norm.relu = true,
+        Op::Conv2d(conv) if !conv.epilogue.relu => conv.epilogue.relu = true,
         _ => return false,
     }
     graph.nodes[source].outputs[0] = output;
     graph.nodes.remove(index);
+    true
+}
+
+/// Batch normalisation in evaluation, with what is fused into it, into the convolution before it. Its map comes from one pass
+/// for all layers at the graph's beginning.
+fn batch_norm_into_conv(graph: &mut Graph, uses: &Uses, index: usize) -> bool {
+    let node = graph.nodes[index].clone();
+    let Op::BatchNorm(norm) = node.op else {
+        return false;
+    };
+    let Some(source) = uses.sole_source(node.inputs[0]) else {
+        return false;
+    };
+    let residual = node.inputs.get(5).copied().filter(|_| norm.residual);
+    // One value in two bindings of a dispatch would alias.
+    let read = &graph.nodes[source].inputs;
+    let fits = residual.is_none_or(|value| uses.ready(value, source) && !read.contains(&value));
+    if norm.training || uses.is_read(node.outputs[1]) || !fits {
+        return false;
+    }
+    let Op::Conv2d(conv) = &graph.nodes[source].op else {
+        return false;
+    };
+    if conv.epilogue != Epilogue::default() {
+        return false;
+    }
+    let Some(layer) = folded_layer(graph, uses, &node, norm.eps) else {
+        return false;
+    };
+    let (maps, affine, shift) = add_to_fold(graph, layer);
+    let (source, index) = (source + shift, index + shift);
+    let producer = &mut graph.nodes[source];
+    if let Op::Conv2d(conv) = &mut producer.op {
+        conv.epilogue = Epilogue {
+            affine: Some(affine),
+            residual: norm.residual,
+            relu: norm.relu,
+            stats: false,
+        };
+    }
+    producer.inputs.push(maps);
+    producer.inputs.extend(residual);
+    producer.outputs[0] = node.outputs[0];
+    graph.nodes.remove(index);
+    true
+}
+
+/// Where the operands of a batch normalisation lie, if in the flat buffers, and these within a binding.
+fn folded_layer(graph: &Graph, uses: &Uses, node: &Node, eps: f32) -> Option<FoldedLayer> {
+    let place = |index: usize| graph.info(node.inputs[index]).place;
+    let places = [place(1), place(2), place(3), place(4)];
+    let [
+        Place::Parameter(gamma),
+        Place::Parameter(beta),
+        Place::State(mean),
+        Place::State(variance),
+    ] = places
+    else {
+        return None;
+    };
+    let most = graph.parameter_len().max(graph.state_len());
+    (4 * most as u64 <= uses.max_binding).then_some(FoldedLayer {
+        gamma,
+        beta,
+        mean,
+        variance,
+        affine: 0,
+        channels: graph.shape(node.inputs[0]).channels(),
+        eps,
+    })
+}
+
+/// Adds a layer to the pass that makes all maps, the graph's first node: the maps, where in them this layer's begins, and by how
+/// much all other nodes move.
+fn add_to_fold(graph: &mut Graph, mut layer: FoldedLayer) -> (Value, usize, usize) {
+    let found = graph
+        .nodes
+        .first()
+        .is_some_and(|node| matches!(node.op, Op::BatchNormFold(_)));
+    if !found {
+        let name = "batch_norm_fold".to_owned();
+        let maps = graph.value(name.clone(), Shape::raw(0), Place::Arena);
+        let node = Node {
+            op: Op::BatchNormFold(BatchNormFold { layers: Vec::new() }),
+            inputs: Vec::new(),
+            outputs: vec![maps],
+            layer: name,
+        };
+        graph.nodes.insert(0, node);
+    }
+    let node = &mut graph.nodes[0];
+    let maps = node.outputs[0];
+    let values = &mut graph.values[maps.index()];
+    layer.affine = values.shape.len().next_multiple_of(ALIGN);
+    values.shape = Shape::raw(layer.affine + 2 * padded(layer.channels));
+    if let Op::BatchNormFold(fold) = &mut node.op {
+        fold.layers.push(layer);
+    }
+    (maps, layer.affine, usize::from(!found))
+}
+
+/// The statistics that begin a batch normalisation in training into the pass of the convolution that makes its input. Not on
+/// software adapters: their kernel gathers none.
+fn statistics_into_conv(graph: &mut Graph, uses: &Uses, index: usize) -> bool {
+    let node = &graph.nodes[index];
+    let Op::BatchNorm(norm) = node.op else {
+        return false;
+    };
+    let Some(source) = uses.producer[node.inputs[0].index()] else {
+        return false;
+    };
+    let producer = &graph.nodes[source];
+    let Op::Conv2d(conv) = producer.op else {
+        return false;
+    };
+    if uses.software || !norm.training || norm.reduced.is_some() || conv.epilogue.stats {
+        return false;
+    }
+    let [x, weight] = [0, 1].map(|input| graph.shape(producer.inputs[input]));
+    // A shape that the kernel refuses is refused with its layer's name when it is lowered.
+    let Some([groups, rows]) = conv.groups(x, weight) else {
+        return false;
+    };
+    let shape = Shape::rows(&[groups, 2, graph.shape(node.inputs[0]).channels()]);
+    let partials = graph.value(producer.layer.clone(), shape, Place::Arena);
+    let producer = &mut graph.nodes[source];
+    if let Op::Conv2d(conv) = &mut producer.op {
+        conv.epilogue.stats = true;
+    }
+    producer.outputs.push(partials);
+    let node = &mut graph.nodes[index];
+    node.op = Op::BatchNorm(BatchNorm {
+        reduced: Some(rows),
+        ..norm
+    });
+    node.inputs.push(partials);
     true
 }
 

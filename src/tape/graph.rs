@@ -78,7 +78,7 @@ pub struct Graph {
 }
 
 /// Ranges in flat buffers start at multiples of 64 elements: 256 bytes, the largest offset alignment of WebGPU.
-const ALIGN: usize = 64;
+pub(super) const ALIGN: usize = 64;
 
 impl Graph {
     /// An empty graph.

@@ -65,6 +65,7 @@ pub struct Plan {
     bound: Vec<Bound>,
     arena: Vec<wgpu::Buffer>,
     inputs: HashMap<Value, wgpu::Buffer>,
+    constants: Vec<wgpu::Buffer>,
     store: Store,
 }
 
@@ -88,12 +89,21 @@ impl Plan {
                 inputs.insert(Value(index), gpu.storage(&info.name, size).await?);
             }
         }
+        let mut constants = Vec::new();
+        for words in &recording.constants {
+            let size = 4 * words.len() as u64;
+            let buffer = gpu.storage("a plan's constants", size).await?;
+            gpu.queue
+                .write_buffer(&buffer, 0, bytemuck::cast_slice(words));
+            constants.push(buffer);
+        }
         let mut plan = Self {
             gpu: gpu.clone(),
             recording,
             bound: Vec::new(),
             arena,
             inputs,
+            constants,
             store: store.clone(),
         };
         plan.bind().await?;
@@ -165,6 +175,15 @@ impl Plan {
         };
         match operand {
             Operand::Scratch(_) => arena(operand),
+            Operand::Constant(index) => Some(self.constants[index].as_entire_buffer_binding()),
+            Operand::Part { value, offset, len } => {
+                let whole = arena(Operand::Value(value))?;
+                Some(wgpu::BufferBinding {
+                    offset: whole.offset + 4 * offset as u64,
+                    size: (4 * len as u64).try_into().ok(),
+                    ..whole
+                })
+            }
             Operand::Flat {
                 flat: which,
                 offset,

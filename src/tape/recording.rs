@@ -47,8 +47,19 @@ impl Target {
 pub enum Operand {
     /// A value of the graph.
     Value(Value),
+    /// Elements of a value of the arena.
+    Part {
+        /// Which one.
+        value: Value,
+        /// The first element, a multiple of 64.
+        offset: usize,
+        /// The number of elements.
+        len: usize,
+    },
     /// A temporary of one node, by number.
     Scratch(usize),
+    /// Words that are known when the step is compiled, by number.
+    Constant(usize),
     /// Elements of a flat buffer.
     Flat {
         /// Which one.
@@ -93,6 +104,8 @@ pub struct Recording {
     pub steps: Vec<Step>,
     pub(super) values: Vec<Info>,
     pub(super) arena: Arena,
+    /// The words of each constant.
+    pub(super) constants: Vec<Vec<u32>>,
     pub(super) parameter_len: usize,
     pub(super) state_len: usize,
 }
@@ -110,6 +123,7 @@ impl Recording {
         let live = live_nodes(&graph, outputs);
         let mut steps = Vec::new();
         let mut scratch = Vec::new();
+        let mut constants = Vec::new();
         for (node, live) in graph.nodes.iter().zip(live) {
             if live {
                 let mut lowering = Lowering {
@@ -118,6 +132,7 @@ impl Recording {
                     target,
                     steps: &mut steps,
                     scratch: &mut scratch,
+                    constants: &mut constants,
                 };
                 node.op.spec().lower(&mut lowering)?;
             }
@@ -129,6 +144,7 @@ impl Recording {
             state_len: graph.state_len(),
             values: graph.values,
             arena,
+            constants,
         })
     }
 
@@ -227,12 +243,22 @@ pub struct Lowering<'a> {
     target: &'a Target,
     steps: &'a mut Vec<Step>,
     scratch: &'a mut Vec<usize>,
+    constants: &'a mut Vec<Vec<u32>>,
 }
 
 impl Lowering<'_> {
     /// The operand of input number `index`.
     pub fn input(&self, index: usize) -> Operand {
         Operand::Value(self.node.inputs[index])
+    }
+
+    /// `len` elements of input number `index`, a value of the arena, from `offset` on.
+    pub fn part(&self, index: usize, offset: usize, len: usize) -> Operand {
+        Operand::Part {
+            value: self.node.inputs[index],
+            offset,
+            len,
+        }
     }
 
     /// The operand of output number `index`.
@@ -265,12 +291,18 @@ impl Lowering<'_> {
         self.graph.parameter_len()
     }
 
+    /// The length of the flat state buffer.
+    pub fn state_len(&self) -> usize {
+        self.graph.state_len()
+    }
+
     /// The stored elements of an operand.
     pub fn len(&self, operand: Operand) -> usize {
         match operand {
             Operand::Value(value) => self.graph.shape(value).len(),
             Operand::Scratch(index) => self.scratch[index],
-            Operand::Flat { len, .. } => len,
+            Operand::Constant(index) => self.constants[index].len(),
+            Operand::Flat { len, .. } | Operand::Part { len, .. } => len,
         }
     }
 
@@ -278,6 +310,12 @@ impl Lowering<'_> {
     pub fn scratch(&mut self, len: usize) -> Operand {
         self.scratch.push(len);
         Operand::Scratch(self.scratch.len() - 1)
+    }
+
+    /// Words that the host writes once, when the plan is made.
+    pub fn constant(&mut self, words: Vec<u32>) -> Operand {
+        self.constants.push(words);
+        Operand::Constant(self.constants.len() - 1)
     }
 
     /// Carries a twin's error up with the layer's name.

@@ -1,10 +1,11 @@
 //! Convolution kernels against their references.
 
+mod forward;
 mod grad_input;
 
 use kernels_tests::conv::{self as reference, Conv2dShape};
 use kernels_tests::harness::{compare, execute, gpu, pad, unpad};
-use kernels_tests::layout::{depthwise_filters, depthwise_unfilters, filters, unfilters};
+use kernels_tests::layout::{depthwise_filters, depthwise_unfilters, unfilters};
 use kernels_tests::random::Draw;
 use kinesic::kernels::{KernelError, conv};
 
@@ -64,80 +65,6 @@ fn software() -> Vec<bool> {
     }
     eprintln!("skipped: the kernels for software adapters, for want of 8-lane subgroups on a CPU");
     vec![false]
-}
-
-mod conv2d_forward {
-    use super::*;
-
-    fn forward(shape: conv::Conv2dShape) -> conv::Conv2dForward {
-        conv::Conv2dForward {
-            shape,
-            bias: false,
-            software: false,
-        }
-    }
-
-    #[test]
-    fn matches_reference_on_drawn_shapes() {
-        for (index, shape) in shapes().iter().enumerate() {
-            let mut draw = Draw::new(&format!("forward {index}"), SEED);
-            let x = draw.tensor(shape.input_len(), 1.0);
-            let w = draw.tensor(shape.weight_len(), 1.0);
-            let b = (index % 2 == 0).then(|| draw.tensor(shape.k, 1.0));
-            let want = reference::conv2d(shape, &x, &w, b.as_deref());
-            let bias = b.as_ref().map_or(Vec::new(), |b| pad(b, shape.k));
-            for software in software() {
-                let call = conv::Conv2dForward {
-                    shape: (*shape).into(),
-                    bias: b.is_some(),
-                    software,
-                }
-                .call()
-                .unwrap();
-                let y = execute(&call, &[&pad(&x, shape.c), &filters(shape, &w), &bias]);
-                let what = format!("seed {SEED}, software {software}, {shape:?}");
-                let depth = shape.r * shape.s * shape.c;
-                compare(&what, &unpad(&what, &y[0], shape.k), &want, depth);
-            }
-        }
-    }
-
-    #[test]
-    fn rejects_windows_beyond_the_padded_input() {
-        let shape = conv::Conv2dShape {
-            r: 3,
-            s: 3,
-            ..conv::Conv2dShape::linear(1, 1, 1)
-        };
-        let error = forward(shape).call().unwrap_err();
-        assert!(
-            matches!(error, KernelError::Argument { name: "r", .. }),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn rejects_empty_shapes_and_strides() {
-        let linear = conv::Conv2dShape::linear(1, 1, 1);
-        for shape in [
-            conv::Conv2dShape { n: 0, ..linear },
-            conv::Conv2dShape { c: 0, ..linear },
-            conv::Conv2dShape { k: 0, ..linear },
-            conv::Conv2dShape {
-                stride: [1, 0],
-                ..linear
-            },
-        ] {
-            assert!(forward(shape).call().is_err(), "{shape:?}");
-        }
-    }
-
-    #[test]
-    fn rejects_more_elements_than_32_bits_count() {
-        let shape = conv::Conv2dShape::linear(1 << 20, 1 << 14, 4);
-        let error = forward(shape).call().unwrap_err();
-        assert!(matches!(error, KernelError::TooLarge { .. }), "{error}");
-    }
 }
 
 mod conv2d_grad_weight {

@@ -14,6 +14,7 @@ fn finish(rows: usize, eps: f32, momentum: f32) -> Result<Call, KernelError> {
         channels,
         eps,
         momentum,
+        group_rows: None,
     }
     .call()
 }
@@ -28,6 +29,7 @@ fn every(rows: usize, channels: usize) -> [Result<Call, KernelError>; 6] {
             channels,
             eps,
             momentum,
+            group_rows: None,
         }
         .call(),
         BatchNormApply {
@@ -71,6 +73,26 @@ fn rejects_empty_shapes() {
     }
     let (channels, eps) = (0, EPS);
     assert!(BatchNormFold { channels, eps }.call().is_err());
+}
+
+#[test]
+fn rejects_groups_of_no_rows() {
+    let finish = BatchNormFinish {
+        rows: 8,
+        channels: 4,
+        eps: EPS,
+        momentum: MOMENTUM,
+        group_rows: Some(0),
+    };
+    let error = finish.call().unwrap_err();
+    let named = matches!(
+        error,
+        KernelError::Argument {
+            name: "group_rows",
+            ..
+        }
+    );
+    assert!(named, "{error}");
 }
 
 #[test]

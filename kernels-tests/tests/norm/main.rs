@@ -1,6 +1,7 @@
 //! Batch normalisation against its reference: training, evaluation, and the gradients of both.
 
 mod checks;
+mod fold;
 mod problem;
 
 use kernels_tests::harness::execute;
@@ -62,6 +63,7 @@ mod training {
             channels,
             eps,
             momentum,
+            group_rows: None,
         };
         let (ones, zeros) = ([1.0; 4], [0.0; 4]);
         let inputs: [&[f32]; 5] = [&partials[0], &ones, &zeros, &zeros, &zeros];

@@ -109,6 +109,7 @@ impl Problem {
             channels: self.channels,
             eps: EPS,
             momentum: MOMENTUM,
+            group_rows: None,
         };
         let inputs = [
             &self.gamma,

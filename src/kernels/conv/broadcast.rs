@@ -2,9 +2,9 @@
 //! weights between them and pass them around. Same problem, same bindings as in [`conv2d`](super::conv2d).
 
 use super::conv2d::{Sizes, with};
+use super::forward::ForwardEpilogue;
 use super::grad_input::GradInputEpilogue;
 use crate::gpu::{Shader, Variant};
-use crate::kernels::check::{all_flags, flags};
 use crate::kernels::{Call, Kernel, KernelError, Params, narrow, params, shader};
 
 const FORWARD: Shader = shader!("conv", "conv2d_forward_broadcast");
@@ -93,13 +93,12 @@ fn call(
     Ok(Some(call))
 }
 
-pub(super) fn forward(sizes: &Sizes, bias: bool) -> Result<Option<Call>, KernelError> {
+pub(super) fn forward(sizes: &Sizes, variant: Variant) -> Result<Option<Call>, KernelError> {
     let pixels = sizes.pixels();
     if pixels > MAX_PIXELS {
         return Ok(None);
     }
     let params: ForwardParams = with(&sizes.words, &[narrow(FORWARD.name, pixels)?]);
-    let variant = flags(&[("BIAS", bias)]);
     let tiles = sizes.k4().div_ceil(COLUMNS);
     call(FORWARD, variant, &params, pixels.div_ceil(PIXELS), tiles)
 }
@@ -160,7 +159,11 @@ pub(super) fn kernels() -> [Kernel; 3] {
         variants,
     };
     [
-        kernel(FORWARD, ForwardParams::FIELDS, all_flags(&["BIAS"])),
+        kernel(
+            FORWARD,
+            ForwardParams::FIELDS,
+            ForwardEpilogue::variants_without_stats(),
+        ),
         kernel(
             GRAD_INPUT,
             GradInputParams::FIELDS,

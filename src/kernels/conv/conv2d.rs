@@ -1,37 +1,16 @@
-//! The convolution and its gradient with respect to the filters.
+//! The gradient of a convolution with respect to the filters, and the sizes that its three passes share.
 
 use super::{Conv2dShape, SumGroups, broadcast};
 use crate::gpu::{Shader, Variant};
-use crate::kernels::check::{all_flags, elements, flags};
+use crate::kernels::check::elements;
 use crate::kernels::{Access, Call, Kernel, KernelError, Params, narrow, padded, params, shader};
 
-const FORWARD: Shader = shader!("conv", "conv2d_forward");
 const GRAD_WEIGHT: Shader = shader!("conv", "conv2d_grad_weight");
 
 /// `vec4` columns a workgroup.
 const COLUMNS: usize = 8;
-/// Pixels a workgroup of the forward pass.
-const PIXELS: usize = 4;
 /// Workgroups of the weight gradient from which on no more groups of rows are made: enough to fill a large GPU.
 const ENOUGH_WORKGROUPS: usize = 512;
-
-params!(ForwardParams {
-    n: u32,
-    h: u32,
-    w: u32,
-    c4: u32,
-    ho: u32,
-    wo: u32,
-    k4: u32,
-    r: u32,
-    s: u32,
-    stride_h: u32,
-    stride_w: u32,
-    pad_h: u32,
-    pad_w: u32,
-    pixels: u32,
-    column_groups: u32,
-});
 
 params!(GradWeightParams {
     n: u32,
@@ -107,51 +86,6 @@ pub(super) fn with<P: Params>(words: &[u32], more: &[u32]) -> P {
     bytemuck::pod_read_unaligned(bytemuck::cast_slice(&[words, more].concat()))
 }
 
-/// `y = x * weight (+ bias)`. Binds `x`, `weight`, `y`, `bias`; without a bias, bind `weight` in its place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Conv2dForward {
-    /// The shape.
-    pub shape: Conv2dShape,
-    /// Whether a bias is added.
-    pub bias: bool,
-    /// Whether the device runs the kernels for [software](crate::gpu::Gpu::has_software_kernels) adapters.
-    pub software: bool,
-}
-
-impl Conv2dForward {
-    /// The dispatch.
-    ///
-    /// # Errors
-    /// [`KernelError::Argument`] where the window does not fit; [`KernelError::TooLarge`].
-    pub fn call(&self) -> Result<Call, KernelError> {
-        let sizes = Sizes::new(&self.shape, FORWARD.name)?;
-        let software = self.software.then(|| broadcast::forward(&sizes, self.bias));
-        let call = match software.transpose()?.flatten() {
-            Some(call) => call,
-            None => self.base(&sizes)?,
-        };
-        let bias = if self.bias { padded(self.shape.k) } else { 0 };
-        Ok(call
-            .bind("x", Access::Read, sizes.x_len)
-            .bind("weight", Access::Read, sizes.weight_len)
-            .bind("y", Access::Write, sizes.y_len)
-            .bind("bias", Access::Read, bias)
-            .flops(self.shape.flops()))
-    }
-
-    fn base(&self, sizes: &Sizes) -> Result<Call, KernelError> {
-        let pixels = sizes.pixels();
-        let column_groups = sizes.k4().div_ceil(COLUMNS);
-        let more = [
-            narrow(FORWARD.name, pixels)?,
-            narrow(FORWARD.name, column_groups)?,
-        ];
-        let params: ForwardParams = with(&sizes.words, &more);
-        let groups = (pixels.div_ceil(PIXELS) * column_groups) as u64;
-        Call::new(FORWARD, flags(&[("BIAS", self.bias)]), &params, groups)
-    }
-}
-
 /// `grad_weight` of a convolution, in two stages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv2dGradWeight {
@@ -165,7 +99,7 @@ impl Conv2dGradWeight {
     /// The dispatches: the first binds `x`, `grad_y`, `partial`, the second `partial`, `grad_weight`.
     ///
     /// # Errors
-    /// As [`Conv2dForward::call`].
+    /// As [`Conv2dForward::call`](super::Conv2dForward::call).
     pub fn calls(&self) -> Result<[Call; 2], KernelError> {
         let name = GRAD_WEIGHT.name;
         let sizes = Sizes::new(&self.shape, name)?;
@@ -222,15 +156,11 @@ impl Conv2dGradWeight {
     }
 }
 
-pub(super) fn kernels() -> Vec<Kernel> {
-    let kernel = |shader, params, variants| Kernel {
+pub(super) fn kernel() -> Kernel {
+    Kernel {
         family: "conv",
-        shader,
-        params,
-        variants,
-    };
-    vec![
-        kernel(FORWARD, ForwardParams::FIELDS, all_flags(&["BIAS"])),
-        kernel(GRAD_WEIGHT, GradWeightParams::FIELDS, vec![Variant::new()]),
-    ]
+        shader: GRAD_WEIGHT,
+        params: GradWeightParams::FIELDS,
+        variants: vec![Variant::new()],
+    }
 }

@@ -3,14 +3,16 @@
 mod broadcast;
 mod conv2d;
 mod depthwise;
+mod forward;
 mod grad_input;
 mod strip;
 mod sum_groups;
 
 use super::{Kernel, KernelError};
 
-pub use conv2d::{Conv2dForward, Conv2dGradWeight};
+pub use conv2d::Conv2dGradWeight;
 pub use depthwise::{DepthwiseForward, DepthwiseGradInput, DepthwiseGradWeight};
+pub use forward::{Conv2dForward, ForwardEpilogue};
 pub use grad_input::{Conv2dGradInput, GradInputEpilogue};
 pub use sum_groups::SumGroups;
 
@@ -98,8 +100,7 @@ impl Conv2dShape {
 
 pub(super) fn kernels() -> Vec<Kernel> {
     [
-        conv2d::kernels(),
-        vec![grad_input::kernel()],
+        vec![forward::kernel(), grad_input::kernel(), conv2d::kernel()],
         broadcast::kernels().to_vec(),
         depthwise::kernels(),
         strip::kernels().to_vec(),

@@ -25,17 +25,14 @@ pub struct MatMul {
 }
 
 impl MatMul {
-    /// `y = a · b` with `a` `[M,K]` and `b` `[K,N]`, the latter of `padded(K)` rows. Binds `a`, `b`, `y`, and `b` once more.
+    /// `y = a · b` with `a` `[M,K]` and `b` `[K,N]`, the latter of `padded(K)` rows. Binds `a`, `b`, `y`, and four
+    /// that are not touched.
     ///
     /// # Errors
     /// [`KernelError::Argument`] for a size of 0; [`KernelError::TooLarge`].
     pub fn a_b(&self) -> Result<Call, KernelError> {
-        let call = Conv2dForward {
-            shape: Conv2dShape::linear(self.m, self.k, self.n),
-            bias: false,
-            software: self.software,
-        };
-        Ok(named(call.call()?, &["a", "b", "y", "b again"]))
+        let call = Conv2dForward::new(Conv2dShape::linear(self.m, self.k, self.n), self.software);
+        Ok(named(call.call()?, &["a", "b", "y"]))
     }
 
     /// `y = a · bᵀ` with `a` `[M,K]` and `b` `[N,K]`, the latter of `padded(N)` rows. Binds `a`, `b`, `y`, and five

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | training | [`BatchNormStats`], [`BatchNormFinish`], [`BatchNormApply`] |
 //! | evaluation | [`BatchNormFold`], [`BatchNormApply`] |
+//! | evaluation behind a convolution | [`BatchNormFoldLayers`], then [`Conv2dForward`](super::conv::Conv2dForward) applies it |
 //! | gradient of either | [`BatchNormGradReduce`], [`BatchNormGradFinish`], [`BatchNormGradInput`] |
 //!
 //! Between the calls travel, besides the partial sums of groups of rows: `statistics` `[2, C]`, the mean and 1 / √(var + eps);
@@ -12,6 +13,7 @@
 //! A binding that a variant does not touch is stated as 4 elements that are read; any tensor will do for it.
 
 mod apply;
+mod fold;
 mod grad;
 mod stats;
 
@@ -19,6 +21,7 @@ use super::check::{RowGroups, matrix};
 use super::{Kernel, KernelError, narrow, params};
 
 pub use apply::{BatchNormApply, BatchNormFold};
+pub use fold::{BatchNormFoldLayers, FoldedLayer};
 pub use grad::{BatchNormGradFinish, BatchNormGradInput, BatchNormGradReduce};
 pub use stats::{BatchNormFinish, BatchNormStats};
 
@@ -97,6 +100,7 @@ pub(super) fn kernels() -> Vec<Kernel> {
     let mut kernels = Vec::new();
     kernels.extend(stats::kernels());
     kernels.extend(apply::kernels());
+    kernels.extend(fold::kernels());
     kernels.extend(grad::kernels());
     kernels
 }

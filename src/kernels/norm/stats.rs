@@ -2,7 +2,9 @@
 
 use super::{Layer, ReduceParams, kernel};
 use crate::gpu::{Shader, Variant};
-use crate::kernels::check::{all_finishes, constant, rule, workgroups};
+use crate::kernels::check::{
+    RowGroups, all_finishes, constant, elements, positive, rule, workgroups,
+};
 use crate::kernels::{Access, Call, Kernel, KernelError, Params, narrow, params, shader};
 
 const STATS: Shader = shader!("norm", "batch_norm_stats");
@@ -59,6 +61,9 @@ pub struct BatchNormFinish {
     pub eps: f32,
     /// The share of the batch in the new running statistics, in [0, 1].
     pub momentum: f32,
+    /// The rows of a group in `partials`, the last one's being what is left, where another kernel than [`BatchNormStats`] has made
+    /// them.
+    pub group_rows: Option<usize>,
 }
 
 impl BatchNormFinish {
@@ -69,7 +74,15 @@ impl BatchNormFinish {
     /// range; [`KernelError::TooLarge`].
     pub fn call(&self) -> Result<Call, KernelError> {
         let name = FINISH.name;
-        let layer = Layer::new(name, self.rows, self.channels)?;
+        let mut layer = Layer::new(name, self.rows, self.channels)?;
+        if let Some(each) = self.group_rows {
+            positive(name, &[("group_rows", each)])?;
+            layer.split = RowGroups {
+                each,
+                count: self.rows.div_ceil(each),
+            };
+            elements(name, &[layer.split.count, layer.vectors(2)])?;
+        }
         let several = "at least 2: one value has no variance to train with";
         rule(name, "rows", self.rows, self.rows > 1, several)?;
         check_eps(name, self.eps)?;

@@ -1,18 +1,53 @@
 //! Convolution, and what depthwise convolution and the fully connected layer share with it.
 
 use super::{BiasGrad, OpSpec, no_gradient};
-use crate::kernels::Call;
 use crate::kernels::conv as kernels;
 use crate::kernels::conv::Conv2dShape;
+use crate::kernels::{Call, padded};
 use crate::tape::{Graph, Lowering, Node, Operand, Shape, TapeError, Value};
 
-/// A convolution. Inputs `x` `[N,H,W,C]`, `weight` `[R,S,C,K]` and optionally `bias` `[K]`; output `[N,Ho,Wo,K]`.
+/// A convolution. Inputs `x` `[N,H,W,C]`, `weight` `[R,S,C,K]`, optionally `bias` `[K]`, and what the epilogue takes; outputs
+/// `[N,Ho,Wo,K]` and what the epilogue gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv2d {
     /// Step between windows, height and width.
     pub stride: [usize; 2],
     /// Zeros around the input, height and width.
     pub padding: [usize; 2],
+    /// What fusion put into its pass.
+    pub epilogue: Epilogue,
+}
+
+/// What fusion put into the pass of a convolution, behind its bias and in this order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Epilogue {
+    /// The first element of the channels' scale and shift in the next input, the maps of all [`BatchNormFold`](super::BatchNormFold)
+    /// layers.
+    pub affine: Option<usize>,
+    /// Whether the last input, of the shape of the output, is added.
+    pub residual: bool,
+    /// Whether the result is rectified.
+    pub relu: bool,
+    /// Whether a second output has the statistics of groups of pixels, `[groups, 2, K]`.
+    pub stats: bool,
+}
+
+impl Conv2d {
+    /// The convolution alone.
+    pub fn new(stride: [usize; 2], padding: [usize; 2]) -> Self {
+        Self {
+            stride,
+            padding,
+            epilogue: Epilogue::default(),
+        }
+    }
+
+    /// The groups of pixels whose statistics the epilogue can give, and the pixels of each, for values of these shapes.
+    pub(in crate::tape) fn groups(&self, x: &Shape, weight: &Shape) -> Option<[usize; 2]> {
+        let shape = recorded(x, weight, self.stride, self.padding);
+        let groups = kernels::Conv2dForward::new(shape, false).groups().ok()?;
+        Some([groups, kernels::Conv2dForward::GROUP_ROWS])
+    }
 }
 
 /// The gradient with respect to the input, with what fusion put into its pass. Inputs `grad_y`, `weight`; with `add` another
@@ -50,7 +85,9 @@ impl Conv2dGradInput {
         weight: &Shape,
         software: bool,
     ) -> kernels::Conv2dGradInput {
-        let Conv2d { stride, padding } = self.conv;
+        let Conv2d {
+            stride, padding, ..
+        } = self.conv;
         kernels::Conv2dGradInput {
             shape: recorded(&self.x, weight, stride, padding),
             epilogue: kernels::GradInputEpilogue {
@@ -182,31 +219,58 @@ impl OpSpec for Conv2d {
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), TapeError> {
         let (x, weight) = (lowering.input_shape(0), lowering.input_shape(1));
         let shape = recorded(x, weight, self.stride, self.padding);
-        forward(lowering, shape)
+        forward(lowering, shape, self.epilogue)
     }
 }
 
-/// A convolution with an optional third input, the bias.
-pub(super) fn forward(lowering: &mut Lowering<'_>, shape: Conv2dShape) -> Result<(), TapeError> {
-    let bias = lowering.input_count() > 2;
-    let bias_operand = if bias {
-        lowering.input(2)
-    } else {
-        lowering.scratch(4)
-    };
-    let software = lowering.target().software;
-    let call = kernels::Conv2dForward {
+/// A convolution whose optional third input is the bias, and behind it what the epilogue takes.
+pub(super) fn forward(
+    lowering: &mut Lowering<'_>,
+    shape: Conv2dShape,
+    epilogue: Epilogue,
+) -> Result<(), TapeError> {
+    let Epilogue {
+        affine,
+        residual,
+        relu,
+        stats,
+    } = epilogue;
+    let inputs = lowering.input_count();
+    let bias = inputs > 2 + usize::from(affine.is_some()) + usize::from(residual);
+    let kernel = kernels::Conv2dForward {
         shape,
-        bias,
-        software,
+        epilogue: kernels::ForwardEpilogue {
+            bias,
+            affine: affine.is_some(),
+            residual,
+            relu,
+            stats,
+        },
+        software: lowering.target().software,
     };
-    let operands = [
-        lowering.input(0),
-        lowering.input(1),
-        lowering.output(0),
-        bias_operand,
+    let mut operands = three(lowering).to_vec();
+    let more = [
+        bias.then(|| lowering.input(2)),
+        affine_part(lowering, affine, 2 + usize::from(bias), shape.k),
+        residual.then(|| lowering.input(inputs - 1)),
+        stats.then(|| lowering.output(1)),
     ];
-    lowering.call(call.call(), &operands)
+    // No two writable bindings of a dispatch may share bytes, touched or not.
+    operands.extend(more.map(|used| used.unwrap_or_else(|| lowering.scratch(4))));
+    let call = lowering.check(kernel.call())?;
+    // Not every shader knows statistics, the last.
+    operands.truncate(call.extents.len());
+    lowering.call(Ok(call), &operands)
+}
+
+/// The scale and shift of `channels` channels in input number `index`, the maps of all layers.
+pub(super) fn affine_part(
+    lowering: &Lowering<'_>,
+    affine: Option<usize>,
+    index: usize,
+    channels: usize,
+) -> Option<Operand> {
+    affine.map(|first| lowering.part(index, first, 2 * padded(channels)))
 }
 
 pub(super) fn grad_weight(
@@ -310,7 +374,9 @@ impl OpSpec for Conv2dGradWeight {
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), TapeError> {
-        let Conv2d { stride, padding } = self.conv;
+        let Conv2d {
+            stride, padding, ..
+        } = self.conv;
         let shape = recorded(lowering.input_shape(0), &self.weight, stride, padding);
         grad_weight(lowering, shape)
     }

@@ -1,6 +1,6 @@
 //! The fully connected layer, and the gradient of every bias.
 
-use super::conv::{forward, grad_input, grad_weight};
+use super::conv::{Epilogue, forward, grad_input, grad_weight};
 use super::{OpSpec, no_gradient};
 use crate::kernels::conv as kernels;
 use crate::kernels::conv::Conv2dShape;
@@ -84,7 +84,7 @@ impl OpSpec for Linear {
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), TapeError> {
         let shape = linear_shape(lowering.input_shape(0), lowering.output_shape(0).channels());
-        forward(lowering, shape)
+        forward(lowering, shape, Epilogue::default())
     }
 }
 

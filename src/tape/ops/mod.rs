@@ -13,13 +13,13 @@ mod pool;
 
 use super::{Graph, Lowering, Node, Shape, TapeError, Value};
 
-pub use conv::{Conv2d, Conv2dGradInput, Conv2dGradWeight};
+pub use conv::{Conv2d, Conv2dGradInput, Conv2dGradWeight, Epilogue};
 pub use depthwise::{DepthwiseConv2d, DepthwiseGradInput, DepthwiseGradWeight};
 pub use dropout::Dropout;
 pub use elementwise::{Add, Relu, ReluGrad};
 pub use image::ImageInput;
 pub use linear::{BiasGrad, Linear, LinearGradInput, LinearGradWeight};
-pub use norm::{BatchNorm, BatchNormGrad};
+pub use norm::{BatchNorm, BatchNormFold, BatchNormGrad};
 pub use objective::Objective;
 pub use optimizer::OptimizerStep;
 pub use pool::{
@@ -90,6 +90,7 @@ ops!(
     MaxPool2d,
     MaxPool2dGrad,
     BatchNorm,
+    BatchNormFold,
     BatchNormGrad,
     BiasGrad,
     Conv2d,

@@ -2,10 +2,11 @@
 
 use super::{OpSpec, no_gradient};
 use crate::kernels::norm as kernels;
-use crate::tape::{Graph, Lowering, Node, Shape, TapeError, Value};
+use crate::kernels::padded;
+use crate::tape::{Flat, Graph, Lowering, Node, Operand, Shape, TapeError, Value};
 
 /// Batch normalisation over all dimensions but the channels, with what fusion put into its pass. Inputs `x`, `gamma`, `beta`,
-/// `running_mean`, `running_var` and, with `residual`, the residual; outputs `y` and the statistics used, which its gradient
+/// `running_mean`, `running_var`, with `residual` the residual and, with `reduced`, the statistics of groups of rows; outputs `y` and the statistics used, which its gradient
 /// needs. In training the running statistics are updated.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchNorm {
@@ -19,6 +20,16 @@ pub struct BatchNorm {
     pub residual: bool,
     /// Whether the result is rectified.
     pub relu: bool,
+    /// The rows of each group whose statistics `[groups, 2, C]` the pass that made `x` has left; only in training.
+    pub reduced: Option<usize>,
+}
+
+/// The affine maps of all batch normalisations in evaluation that convolutions apply, from the flat parameters and states. No
+/// inputs; output the maps at the layers' offsets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BatchNormFold {
+    /// The layers.
+    pub layers: Vec<kernels::FoldedLayer>,
 }
 
 impl BatchNorm {
@@ -30,7 +41,22 @@ impl BatchNorm {
             momentum: 0.1,
             residual: false,
             relu: false,
+            reduced: None,
         }
+    }
+
+    /// The partial statistics: those left by the pass that made `x`, or this node's own.
+    fn partials(&self, lowering: &mut Lowering<'_>) -> Result<Operand, TapeError> {
+        if self.reduced.is_some() {
+            return Ok(lowering.input(lowering.input_count() - 1));
+        }
+        let shape = lowering.input_shape(0);
+        let (rows, channels) = (shape.row_count(), shape.channels());
+        let partials = lowering.check(kernels::partials_len(rows, channels))?;
+        let partials = lowering.scratch(partials);
+        let stats = kernels::BatchNormStats { rows, channels };
+        lowering.call(stats.call(), &[lowering.input(0), partials])?;
+        Ok(partials)
     }
 }
 
@@ -108,15 +134,13 @@ impl OpSpec for BatchNorm {
         let (y, statistics) = (lowering.output(0), lowering.output(1));
         let affine = lowering.scratch(lowering.len(statistics));
         if self.training {
-            let partials = lowering.check(kernels::partials_len(rows, channels))?;
-            let partials = lowering.scratch(partials);
-            let stats = kernels::BatchNormStats { rows, channels };
-            lowering.call(stats.call(), &[x, partials])?;
+            let partials = self.partials(lowering)?;
             let finish = kernels::BatchNormFinish {
                 rows,
                 channels,
                 eps: self.eps,
                 momentum: self.momentum,
+                group_rows: self.reduced,
             };
             let operands = [partials, gamma, beta, mean, var, statistics, affine];
             lowering.call(finish.call(), &operands)?;
@@ -139,6 +163,53 @@ impl OpSpec for BatchNorm {
             lowering.scratch(4)
         };
         lowering.call(apply.call(), &[x, residual, affine, y])
+    }
+}
+
+impl BatchNormFold {
+    /// The elements that the layers' maps reach to.
+    fn len(&self) -> usize {
+        let ends = self.layers.iter();
+        let ends = ends.map(|layer| layer.affine + 2 * padded(layer.channels));
+        ends.max().unwrap_or_default()
+    }
+}
+
+impl OpSpec for BatchNormFold {
+    fn name(&self) -> &'static str {
+        "batch_norm_fold"
+    }
+
+    fn outputs(&self, _: &str, _: &[&Shape]) -> Result<Vec<Shape>, TapeError> {
+        Ok(vec![Shape::raw(self.len())])
+    }
+
+    fn gradient(
+        &self,
+        _: &mut Graph,
+        node: &Node,
+        _: &[Option<Value>],
+        _: &[bool],
+    ) -> Result<Vec<Option<Value>>, TapeError> {
+        Err(no_gradient(node))
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), TapeError> {
+        let layers = &self.layers;
+        let kernel = kernels::BatchNormFoldLayers { layers };
+        let table = lowering.check(kernel.table())?;
+        let flat = |flat, len| Operand::Flat {
+            flat,
+            offset: 0,
+            len,
+        };
+        let operands = [
+            lowering.constant(table),
+            flat(Flat::Parameters, lowering.parameter_len()),
+            flat(Flat::States, lowering.state_len()),
+            lowering.output(0),
+        ];
+        lowering.call(kernel.call(), &operands)
     }
 }
 

@@ -1,4 +1,6 @@
-//! Fusion of the backward pass: each rule where it applies and where it must not, and the fused plan against the plain one.
+//! Fusion, here of the backward pass: each rule where it applies and where it must not, and the fused plan against the plain one.
+
+mod forward;
 
 use kernels_tests::harness::{gpu, pad};
 use kernels_tests::random::Draw;
@@ -131,15 +133,24 @@ const CASES: [Case; 6] = [
 struct Recorded {
     graph: Graph,
     x: Value,
-    grad_y: Value,
+    grad_y: Option<Value>,
     /// What the host reads: y, and the gradients of x and of the watched values.
     outputs: Vec<Value>,
 }
 
-fn recorded(network: Network) -> Recorded {
+/// A network, with its gradients where it is `trained`.
+fn recorded(network: Network, trained: bool) -> Recorded {
     let mut graph = Graph::new();
     let x = graph.input("x", Shape::rows(&[N, SIDE, SIDE, C]));
     let (y, watched) = network(&mut graph, x).unwrap();
+    if !trained {
+        return Recorded {
+            graph,
+            x,
+            grad_y: None,
+            outputs: vec![y],
+        };
+    }
     let grad_y = graph.input("grad_y", graph.shape(y).clone());
     let parameters = graph.parameter_values();
     let wrt = [parameters.clone(), vec![x], watched].concat();
@@ -151,25 +162,26 @@ fn recorded(network: Network) -> Recorded {
     Recorded {
         graph,
         x,
-        grad_y,
+        grad_y: Some(grad_y),
         outputs,
     }
 }
 
-/// All that a step gives, by name.
-fn run(network: Network, target: &Target) -> Vec<(String, Vec<f32>)> {
+/// All that a step gives, by name: outputs, gradients and running statistics.
+fn run(network: Network, trained: bool, target: &Target) -> Vec<(String, Vec<f32>)> {
     let Recorded {
         graph,
         x,
         grad_y,
         outputs,
-    } = recorded(network);
+    } = recorded(network, trained);
     let mut draw = Draw::new("fusion", SEED);
     let mut drawn = |shape: &Shape| {
         let values = draw.tensor(shape.dims().iter().product(), 1.0);
         pad(&values, shape.channels())
     };
-    let (x_values, grad_values) = (drawn(graph.shape(x)), drawn(graph.shape(grad_y)));
+    let x_values = drawn(graph.shape(x));
+    let grad_values = grad_y.map(|grad_y| (grad_y, drawn(graph.shape(grad_y))));
     let mut weights = Weights::zeroed(&graph);
     weights.fill(|name, shape| {
         let values = Draw::new(name, SEED).tensor(shape.iter().product(), 0.4);
@@ -180,6 +192,11 @@ fn run(network: Network, target: &Target) -> Vec<(String, Vec<f32>)> {
         };
         values.iter().map(|&v| (centre + v) as f32).collect()
     });
+    weights.fill_states(|name, shape| {
+        let values = Draw::new(name, SEED).tensor(shape.iter().product(), 0.4);
+        let centre = if name.ends_with("var") { 1.0 } else { 0.0 };
+        values.iter().map(|&v| (centre + v) as f32).collect()
+    });
     let gpu = gpu();
     gpu.block_on(async {
         let recording = Recording::new(graph, &outputs, target)?;
@@ -187,12 +204,24 @@ fn run(network: Network, target: &Target) -> Vec<(String, Vec<f32>)> {
         let plan = Plan::new(gpu, recording, &store).await?;
         let flat = bytemuck::cast_slice(&weights.parameters);
         gpu.queue.write_buffer(&store.parameters, 0, flat);
+        let flat = bytemuck::cast_slice(&weights.states);
+        gpu.queue.write_buffer(&store.states, 0, flat);
         plan.write(x, bytemuck::cast_slice(&x_values))?;
-        plan.write(grad_y, bytemuck::cast_slice(&grad_values))?;
+        if let Some((grad_y, values)) = &grad_values {
+            plan.write(*grad_y, bytemuck::cast_slice(values))?;
+        }
         plan.submit();
         let mut read = Vec::new();
         for (output, index) in outputs.iter().zip(0..) {
             read.push((format!("output {index}"), plan.read(*output).await?));
+        }
+        let size = 4 * weights.states.len() as u64;
+        if size > 0 {
+            let states = gpu.read(&store.states, 0, size).await?;
+            read.push(("states".to_owned(), bytemuck::pod_collect_to_vec(&states)));
+        }
+        if !trained {
+            return Ok(read);
         }
         let size = 4 * weights.parameters.len() as u64;
         let flat = gpu.read(store.gradients.as_ref().unwrap(), 0, size).await?;
@@ -220,33 +249,48 @@ fn targets(fuse: bool) -> Vec<Target> {
     }
 }
 
-#[test]
-fn fused_and_plain_plans_agree() {
-    for case in CASES {
-        for (fused, plain) in targets(true).iter().zip(targets(false)) {
-            let (fused, plain) = (run(case.network, fused), run(case.network, &plain));
-            for ((name, a), (_, b)) in fused.iter().zip(&plain) {
-                let most = b.iter().fold(0f32, |most, v| most.max(v.abs()));
-                assert!(most > 0.0, "{}, {name}: nothing to compare", case.name);
-                for (a, b) in a.iter().zip(b) {
-                    let close = (a - b).abs() <= 1e-5 * most;
-                    assert!(close, "{}, {name}: {a} fused, {b} plain", case.name);
-                }
+/// Holds the fused plan's results against the plain one's.
+fn check_plans(what: &str, network: Network, trained: bool) {
+    for (fused, plain) in targets(true).iter().zip(targets(false)) {
+        let fused = run(network, trained, fused);
+        let plain = run(network, trained, &plain);
+        for ((name, a), (_, b)) in fused.iter().zip(&plain) {
+            let most = b.iter().fold(0f32, |most, v| most.max(v.abs()));
+            assert!(most > 0.0, "{what}, {name}: nothing to compare");
+            for (a, b) in a.iter().zip(b) {
+                let close = (a - b).abs() <= 1e-5 * most;
+                assert!(close, "{what}, {name}: {a} fused, {b} plain");
             }
         }
     }
 }
 
+/// How often each kernel runs in a step.
+fn passes<const KERNELS: usize>(
+    network: Network,
+    trained: bool,
+    target: &Target,
+    kernels: [&str; KERNELS],
+) -> [usize; KERNELS] {
+    let Recorded { graph, outputs, .. } = recorded(network, trained);
+    let recording = Recording::new(graph, &outputs, target).unwrap();
+    kernels.map(|kernel| {
+        let steps = recording.steps.iter();
+        steps.filter(|s| s.call.shader.name == kernel).count()
+    })
+}
+
+#[test]
+fn fused_and_plain_plans_agree() {
+    for case in CASES {
+        check_plans(case.name, case.network, true);
+    }
+}
+
 #[test]
 fn each_rule_applies_where_it_may_and_only_there() {
-    let passes = |network, target: &Target| {
-        let Recorded { graph, outputs, .. } = recorded(network);
-        let recording = Recording::new(graph, &outputs, target).unwrap();
-        ["add", "relu_grad", "batch_norm_grad_reduce"].map(|kernel| {
-            let steps = recording.steps.iter();
-            steps.filter(|s| s.call.shader.name == kernel).count()
-        })
-    };
+    let kernels = ["add", "relu_grad", "batch_norm_grad_reduce"];
+    let passes = |network, target: &Target| passes(network, true, target, kernels);
     for case in CASES {
         for (fused, plain) in targets(true).iter().zip(targets(false)) {
             let mut want = case.fused;

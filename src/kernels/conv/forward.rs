@@ -1,0 +1,172 @@
+//! The convolution, and what follows it in a forward pass.
+
+use super::conv2d::{Sizes, with};
+use super::{Conv2dShape, broadcast};
+use crate::gpu::{Shader, Variant};
+use crate::kernels::check::{all_flags, elements, flags};
+use crate::kernels::{Access, Call, Kernel, KernelError, Params, narrow, params, shader};
+
+const FORWARD: Shader = shader!("conv", "conv2d_forward");
+
+/// `vec4` columns a workgroup.
+const COLUMNS: usize = 8;
+/// Pixels a workgroup: a group of the statistics.
+const PIXELS: usize = 64;
+
+params!(ForwardParams {
+    n: u32,
+    h: u32,
+    w: u32,
+    c4: u32,
+    ho: u32,
+    wo: u32,
+    k4: u32,
+    r: u32,
+    s: u32,
+    stride_h: u32,
+    stride_w: u32,
+    pad_h: u32,
+    pad_w: u32,
+    pixels: u32,
+    column_groups: u32,
+});
+
+/// What is done to the sums before they are written, in this order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ForwardEpilogue {
+    /// Whether a bias is added.
+    pub bias: bool,
+    /// Whether each channel is scaled and shifted: what batch normalisation does in evaluation.
+    pub affine: bool,
+    /// Whether a residual is added.
+    pub residual: bool,
+    /// Whether the result is rectified.
+    pub relu: bool,
+    /// Whether the statistics of groups of pixels are written, of what is written to `y`: what batch normalisation begins with in
+    /// training.
+    pub stats: bool,
+}
+
+impl ForwardEpilogue {
+    const FLAGS: [&'static str; 5] = ["BIAS", "AFFINE", "RESIDUAL", "RELU", "STATS"];
+
+    pub(super) fn variant(self) -> Variant {
+        let [bias, affine, residual, relu, stats] = Self::FLAGS;
+        flags(&[
+            (bias, self.bias),
+            (affine, self.affine),
+            (residual, self.residual),
+            (relu, self.relu),
+            (stats, self.stats),
+        ])
+    }
+
+    /// Every variant of a shader that knows no statistics.
+    pub(super) fn variants_without_stats() -> Vec<Variant> {
+        all_flags(&Self::FLAGS[..4])
+    }
+}
+
+/// `y = x * weight`. Binds `x`, `weight`, `y`; then `bias` `[K]`; `affine` `[2, K]`, scale and shift; `residual`, of the shape of y;
+/// `partials` `[groups, 2, K]` with the mean and the centred sum of squares of each [`GROUP_ROWS`](Self::GROUP_ROWS) pixels, for
+/// [`BatchNormFinish`](crate::kernels::norm::BatchNormFinish). What the epilogue does not ask for is not touched: bind
+/// anything; the shader for software adapters has no `partials` at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv2dForward {
+    /// The shape.
+    pub shape: Conv2dShape,
+    /// What is done to the sums.
+    pub epilogue: ForwardEpilogue,
+    /// Whether the device runs the kernels for [software](crate::gpu::Gpu::has_software_kernels) adapters. They have none with
+    /// `stats`: a barrier, and sums over lanes that are different pixels, cost such an adapter more than to read y again.
+    pub software: bool,
+}
+
+impl Conv2dForward {
+    /// Pixels of a group of the statistics; the last group has what is left.
+    pub const GROUP_ROWS: usize = PIXELS;
+
+    /// The convolution alone.
+    pub fn new(shape: Conv2dShape, software: bool) -> Self {
+        Self {
+            shape,
+            epilogue: ForwardEpilogue::default(),
+            software,
+        }
+    }
+
+    /// The dispatch.
+    ///
+    /// # Errors
+    /// [`KernelError::Argument`] where the window does not fit; [`KernelError::TooLarge`].
+    pub fn call(&self) -> Result<Call, KernelError> {
+        let sizes = Sizes::new(&self.shape, FORWARD.name)?;
+        if self.software
+            && !self.epilogue.stats
+            && let Some(call) = broadcast::forward(&sizes, self.epilogue.variant())?
+        {
+            return Ok(self.bind(call, &sizes));
+        }
+        let call = self.bind(self.base(&sizes)?, &sizes);
+        if !self.epilogue.stats {
+            return Ok(call.bind("partials", Access::Read, 0));
+        }
+        let groups = sizes.pixels().div_ceil(PIXELS);
+        let partials = elements(FORWARD.name, &[groups, 2, 4 * sizes.k4()])?;
+        Ok(call.bind("partials", Access::Write, partials))
+    }
+
+    /// The call with the bindings that both shaders have.
+    fn bind(&self, call: Call, sizes: &Sizes) -> Call {
+        let ForwardEpilogue {
+            bias,
+            affine,
+            residual,
+            relu: _,
+            stats,
+        } = self.epilogue;
+        let (len, width) = (sizes.y_len, 4 * sizes.k4());
+        let when = |used: bool, len: usize| if used { len } else { 0 };
+        // The map is a product and a sum; a mean is a sum, its squares a difference, a product and a sum.
+        let more =
+            when(bias, len) + when(affine, 2 * len) + when(residual, len) + when(stats, 4 * len);
+        call.bind("x", Access::Read, sizes.x_len)
+            .bind("weight", Access::Read, sizes.weight_len)
+            .bind("y", Access::Write, len)
+            .bind("bias", Access::Read, when(bias, width))
+            .bind("affine", Access::Read, when(affine, 2 * width))
+            .bind("residual", Access::Read, when(residual, len))
+            .flops(self.shape.flops() + more as u64)
+    }
+
+    /// Groups of pixels whose statistics `partials` holds.
+    ///
+    /// # Errors
+    /// As [`Conv2dForward::call`].
+    pub fn groups(&self) -> Result<usize, KernelError> {
+        Ok(Sizes::new(&self.shape, FORWARD.name)?
+            .pixels()
+            .div_ceil(PIXELS))
+    }
+
+    fn base(&self, sizes: &Sizes) -> Result<Call, KernelError> {
+        let pixels = sizes.pixels();
+        let column_groups = sizes.k4().div_ceil(COLUMNS);
+        let more = [
+            narrow(FORWARD.name, pixels)?,
+            narrow(FORWARD.name, column_groups)?,
+        ];
+        let params: ForwardParams = with(&sizes.words, &more);
+        let groups = (pixels.div_ceil(PIXELS) * column_groups) as u64;
+        Call::new(FORWARD, self.epilogue.variant(), &params, groups)
+    }
+}
+
+pub(super) fn kernel() -> Kernel {
+    Kernel {
+        family: "conv",
+        shader: FORWARD,
+        params: ForwardParams::FIELDS,
+        variants: all_flags(&ForwardEpilogue::FLAGS),
+    }
+}
