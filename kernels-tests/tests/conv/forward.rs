@@ -172,7 +172,7 @@ fn statistics_keep_a_small_deviation_about_a_large_mean() {
             software,
         };
         let deviation = |pixel: usize| {
-            if pixel % 2 == 0 {
+            if pixel.is_multiple_of(2) {
                 0.015_625
             } else {
                 -0.015_625
