@@ -136,7 +136,7 @@ fn depthwise(criterion: &mut Criterion) {
                 variant,
                 shape: name(s),
             };
-            let call = conv::DepthwiseForward { shape, software }.call().unwrap();
+            let call = conv::DepthwiseForward::new(shape, software).call().unwrap();
             line("conv/depthwise_forward").measure(
                 criterion,
                 &[call],

@@ -1,8 +1,14 @@
 // depthwise_forward: convolution of each channel with its own filter.
 //   y[n,oy,ox,c] = Σ_{r,s} x[n, oy·sh + r - ph, ox·sw + s - pw, c] · weight[r,s,c]     (0 outside x)
-// Layout: x [N,H,W,C/4], weight [R,S,C/4], y [N,Ho,Wo,C/4]; C padded with zeros.
+//   BIAS: y += bias[c]     AFFINE: then y = y · scale[c] + shift[c]     RELU: then y = max(y, 0)
+// Layout: x [N,H,W,C/4], weight [R,S,C/4], bias [C/4], affine [2,C/4]: scale, shift; y [N,Ho,Wo,C/4]; C padded
+//         with zeros. What the variant does not name is not touched.
 // Work:   an invocation does one vec4 column of 4 output pixels of a row; what lies beyond the end is not stored.
-// Needs:  default limits.
+// Needs:  default limits. Variants: BIAS, AFFINE, RELU.
+
+override BIAS: bool = false;
+override AFFINE: bool = false;
+override RELU: bool = false;
 
 struct Params {
     n: u32, h: u32, w: u32, c4: u32,
@@ -16,11 +22,39 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> x: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> weight: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> bias: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> affine: array<vec4f>;
 
 // x at column ix of the row that begins at `line`, or 0 outside the image.
 fn load(line: u32, ix: u32, inside: bool) -> vec4f {
     let here = inside && ix < params.w;
     return x[select(0u, line + ix * params.c4, here)] * f32(here);
+}
+
+// What follows the sums of a column, as one product and one sum.
+struct Map { scale: vec4f, shift: vec4f }
+
+fn map_of(c: u32) -> Map {
+    var map = Map(vec4f(1.0), vec4f());
+    if BIAS {
+        map.shift = bias[c];
+    }
+    if AFFINE {
+        let scale = affine[c];
+        map = Map(scale, map.shift * scale + affine[params.c4 + c]);
+    }
+    return map;
+}
+
+fn finish(map: Map, sum: vec4f) -> vec4f {
+    var value = sum;
+    if BIAS || AFFINE {
+        value = value * map.scale + map.shift;
+    }
+    if RELU {
+        value = max(value, vec4f());
+    }
+    return value;
 }
 
 @compute @workgroup_size(64)
@@ -55,14 +89,15 @@ fn depthwise_forward(
         }
     }
     let at = (row * params.wo + ox) * params.c4 + c;
-    y[at] = sum0;
+    let map = map_of(c);
+    y[at] = finish(map, sum0);
     if ox + 1u < params.wo {
-        y[at + params.c4] = sum1;
+        y[at + params.c4] = finish(map, sum1);
     }
     if ox + 2u < params.wo {
-        y[at + 2u * params.c4] = sum2;
+        y[at + 2u * params.c4] = finish(map, sum2);
     }
     if ox + 3u < params.wo {
-        y[at + 3u * params.c4] = sum3;
+        y[at + 3u * params.c4] = finish(map, sum3);
     }
 }

@@ -1,20 +1,27 @@
 // depthwise_forward_strip: depthwise_forward with 3 × 3 filters, for adapters on which a load costs more than arithmetic.
 //   y[n,oy,ox,c] = Σ_{r,s} x[n, oy·STRIDE + r - ph, ox·STRIDE + s - pw, c] · weight[r,s,c]     (0 outside x)
-// Layout: x [N,H,W,C/4], weight [3,3,C/4], y [N,Ho,Wo,C/4]; a vec4 of f32 travels as two u64, which halves the loads.
+//   BIAS: y += bias[c]     AFFINE: then y = y · scale[c] + shift[c]     RELU: then y = max(y, 0)
+// Layout: x [N,H,W,C/4], weight [3,3,C/4], bias [C/4], affine [2,C/4]: scale, shift; y [N,Ho,Wo,C/4]; a vec4 of f32
+//         travels as two u64, which halves the loads. What the variant does not name is not touched.
 //         FLIP takes weight[2-r,2-s,c]: so the gradient with respect to x is computed at stride 1.
 // Work:   an invocation walks down a strip of 4 output columns of one vec4 of C with the filter in registers: each input
 //         vector is loaded once and added to all the output rows that it belongs to.
-// Needs:  int64. Variants: STRIDE (1 or 2), FLIP.
+// Needs:  int64. Variants: STRIDE (1 or 2), FLIP, BIAS, AFFINE, RELU.
 
 struct Params { h: u32, w: u32, c4: u32, ho: u32, wo: u32, pad_h: u32, pad_w: u32, strips: u32, count: u32 }
 
 override STRIDE: u32 = 1;
 override FLIP: bool = false;
+override BIAS: bool = false;
+override AFFINE: bool = false;
+override RELU: bool = false;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> x: array<vec2<u64>>;
 @group(0) @binding(2) var<storage, read_write> weight: array<vec2<u64>>;
 @group(0) @binding(3) var<storage, read_write> y: array<vec2<u64>>;
+@group(0) @binding(4) var<storage, read_write> bias: array<vec2<u64>>;
+@group(0) @binding(5) var<storage, read_write> affine: array<vec2<u64>>;
 
 fn unpack(v: vec2<u64>) -> vec4f {
     let low = vec2u(v);
@@ -88,16 +95,42 @@ fn add(sums: Sums, x: Segment, w: Taps) -> Sums {
     );
 }
 
-fn store(at: u32, ox: u32, sums: Sums) {
-    y[at] = pack(sums.s0);
+// What follows the sums of a column, as one product and one sum.
+struct Map { scale: vec4f, shift: vec4f }
+
+fn map_of(c: u32) -> Map {
+    var map = Map(vec4f(1.0), vec4f());
+    if BIAS {
+        map.shift = unpack(bias[c]);
+    }
+    if AFFINE {
+        let scale = unpack(affine[c]);
+        map = Map(scale, map.shift * scale + unpack(affine[params.c4 + c]));
+    }
+    return map;
+}
+
+fn finish(map: Map, sum: vec4f) -> vec4f {
+    var value = sum;
+    if BIAS || AFFINE {
+        value = value * map.scale + map.shift;
+    }
+    if RELU {
+        value = max(value, vec4f());
+    }
+    return value;
+}
+
+fn store(at: u32, ox: u32, map: Map, sums: Sums) {
+    y[at] = pack(finish(map, sums.s0));
     if ox + 1u < params.wo {
-        y[at + params.c4] = pack(sums.s1);
+        y[at + params.c4] = pack(finish(map, sums.s1));
     }
     if ox + 2u < params.wo {
-        y[at + 2u * params.c4] = pack(sums.s2);
+        y[at + 2u * params.c4] = pack(finish(map, sums.s2));
     }
     if ox + 3u < params.wo {
-        y[at + 3u * params.c4] = pack(sums.s3);
+        y[at + 3u * params.c4] = pack(finish(map, sums.s3));
     }
 }
 
@@ -119,6 +152,7 @@ fn depthwise_forward_strip(
     let w0 = taps(0u, c);
     let w1 = taps(1u, c);
     let w2 = taps(2u, c);
+    let map = map_of(c);
     let step = params.wo * params.c4;
     var at = (n * params.ho * params.wo + ox) * params.c4 + c;
     var next = Sums(); // the row that the next input row finishes
@@ -127,7 +161,7 @@ fn depthwise_forward_strip(
         for (var t = 0u; t <= params.ho; t++) {
             let even = segment(n, 2u * t - params.pad_h, ix, c);
             if t > 0u {
-                store(at, ox, add(next, even, w2));
+                store(at, ox, map, add(next, even, w2));
                 at += step;
             }
             let odd = segment(n, 2u * t + 1u - params.pad_h, ix, c);
@@ -139,7 +173,7 @@ fn depthwise_forward_strip(
         for (var t = 0u; t < params.ho + 2u; t++) {
             let row = segment(n, t - params.pad_h, ix, c);
             if t > 1u {
-                store(at, ox, add(next, row, w2));
+                store(at, ox, map, add(next, row, w2));
                 at += step;
             }
             next = add(after, row, w1);

@@ -62,10 +62,7 @@ pub fn depthwise(
     graph.layer(name, |graph| {
         let c = graph.shape(x).channels();
         let weight = graph.parameter("weight", Shape::rows(&[3, 3, c]))?;
-        let op = DepthwiseConv2d {
-            stride: [stride; 2],
-            padding: [1; 2],
-        };
+        let op = DepthwiseConv2d::new([stride; 2], [1; 2]);
         graph.record1(op, &[x, weight])
     })
 }

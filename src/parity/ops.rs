@@ -158,7 +158,7 @@ async fn conv2d(gpu: &Gpu, case: &Case<'_>) -> Result<Vec<Check>, ParityError> {
     }
     differentiate(gpu, case, leaves, |graph, x| {
         let op: Op = if depthwise {
-            DepthwiseConv2d { stride, padding }.into()
+            DepthwiseConv2d::new(stride, padding).into()
         } else {
             Conv2d::new(stride, padding).into()
         };

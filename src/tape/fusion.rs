@@ -97,6 +97,7 @@ fn relu_into_source(graph: &mut Graph, uses: &Uses, index: usize) -> bool {
         Op::Add(add) if !add.relu => add.relu = true,
         Op::BatchNorm(norm) if !norm.relu => norm.relu = true,
         Op::Conv2d(conv) if !conv.epilogue.relu => conv.epilogue.relu = true,
+        Op::DepthwiseConv2d(conv) if !conv.relu => conv.relu = true,
         _ => return false,
     }
     graph.nodes[source].outputs[0] = output;
@@ -121,10 +122,12 @@ fn batch_norm_into_conv(graph: &mut Graph, uses: &Uses, index: usize) -> bool {
     if norm.training || uses.is_read(node.outputs[1]) || !fits {
         return false;
     }
-    let Op::Conv2d(conv) = &graph.nodes[source].op else {
-        return false;
+    let plain = match graph.nodes[source].op {
+        Op::Conv2d(conv) => conv.epilogue == Epilogue::default(),
+        Op::DepthwiseConv2d(conv) => conv.affine.is_none() && !conv.relu && !norm.residual,
+        _ => false,
     };
-    if conv.epilogue != Epilogue::default() {
+    if !plain {
         return false;
     }
     let Some(layer) = folded_layer(graph, uses, &node, norm.eps) else {
@@ -133,13 +136,20 @@ fn batch_norm_into_conv(graph: &mut Graph, uses: &Uses, index: usize) -> bool {
     let (maps, affine, shift) = add_to_fold(graph, layer);
     let (source, index) = (source + shift, index + shift);
     let producer = &mut graph.nodes[source];
-    if let Op::Conv2d(conv) = &mut producer.op {
-        conv.epilogue = Epilogue {
-            affine: Some(affine),
-            residual: norm.residual,
-            relu: norm.relu,
-            stats: false,
-        };
+    match &mut producer.op {
+        Op::Conv2d(conv) => {
+            conv.epilogue = Epilogue {
+                affine: Some(affine),
+                residual: norm.residual,
+                relu: norm.relu,
+                stats: false,
+            };
+        }
+        Op::DepthwiseConv2d(conv) => {
+            conv.affine = Some(affine);
+            conv.relu = norm.relu;
+        }
+        _ => {}
     }
     producer.inputs.push(maps);
     producer.inputs.extend(residual);

@@ -1,6 +1,6 @@
 //! The forward pass, alone and with everything that its epilogue does.
 
-use super::{SEED, shapes, software};
+use super::{SEED, map_and_rectify, shapes, software};
 use kernels_tests::Reference;
 use kernels_tests::conv::{self as reference, Conv2dShape};
 use kernels_tests::harness::{compare, execute, pad, unpad};
@@ -38,22 +38,16 @@ impl Problem {
     fn y(&self, epilogue: ForwardEpilogue) -> Reference {
         let bias = epilogue.bias.then_some(&self.bias[..]);
         let mut y = reference::conv2d(&self.shape, &self.x, &self.weight, bias);
-        for index in 0..y.value.len() {
-            let k = index % self.shape.k;
-            if epilogue.affine {
-                let scale = self.scale[k];
-                let (value, size) = (y.value[index] * scale, y.magnitude[index] * scale.abs());
-                y.set(index, value, size);
-                y.add(index, self.shift[k]);
-            }
+        let map = epilogue
+            .affine
+            .then_some((&self.scale[..], &self.shift[..]));
+        map_and_rectify(&mut y, map, false);
+        for (index, residual) in self.residual.iter().enumerate() {
             if epilogue.residual {
-                y.add(index, self.residual[index]);
-            }
-            if epilogue.relu {
-                let (value, size) = (y.value[index].max(0.0), y.magnitude[index]);
-                y.set(index, value, size);
+                y.add(index, *residual);
             }
         }
+        map_and_rectify(&mut y, None, epilogue.relu);
         y
     }
 

@@ -3,6 +3,7 @@
 mod forward;
 mod grad_input;
 
+use kernels_tests::Reference;
 use kernels_tests::conv::{self as reference, Conv2dShape};
 use kernels_tests::harness::{compare, execute, gpu, pad, unpad};
 use kernels_tests::layout::{depthwise_filters, depthwise_unfilters, unfilters};
@@ -65,6 +66,21 @@ fn software() -> Vec<bool> {
     }
     eprintln!("skipped: the kernels for software adapters, for want of 8-lane subgroups on a CPU");
     vec![false]
+}
+
+/// The map of a batch normalisation, scale and shift of each channel, and a rectifier behind a convolution.
+fn map_and_rectify(y: &mut Reference, map: Option<(&[f64], &[f64])>, relu: bool) {
+    for index in 0..y.value.len() {
+        if let Some((scale, shift)) = map {
+            let k = index % scale.len();
+            let (value, size) = (y.value[index], y.magnitude[index]);
+            y.set(index, value * scale[k], size * scale[k].abs());
+            y.add(index, shift[k]);
+        }
+        if relu {
+            y.set(index, y.value[index].max(0.0), y.magnitude[index]);
+        }
+    }
 }
 
 mod conv2d_grad_weight {
@@ -198,33 +214,67 @@ mod depthwise {
     mod forward {
         use super::*;
 
+        fn epilogues() -> impl Iterator<Item = conv::DepthwiseEpilogue> {
+            (0..8).map(|bits| conv::DepthwiseEpilogue {
+                bias: bits & 1 > 0,
+                affine: bits & 2 > 0,
+                relu: bits & 4 > 0,
+            })
+        }
+
         #[test]
-        fn matches_reference_on_drawn_shapes() {
+        fn matches_reference_on_drawn_shapes_with_every_epilogue() {
             for (index, shape) in depthwise_shapes().iter().enumerate() {
                 let mut draw = Draw::new(&format!("depthwise forward {index}"), SEED);
                 let x = draw.tensor(shape.input_len(), 1.0);
                 let w = draw.tensor(shape.depthwise_weight_len(), 1.0);
-                let want = reference::depthwise(shape, &x, &w, None);
-                for software in software() {
-                    let call = conv::DepthwiseForward {
-                        shape: (*shape).into(),
-                        software,
+                let rows = [1.0, 2.0, 3.0].map(|scale| draw.tensor(shape.c, scale));
+                for epilogue in epilogues() {
+                    let [bias, scale, shift] = &rows;
+                    let bias = epilogue.bias.then_some(&bias[..]);
+                    let map = epilogue.affine.then_some((&scale[..], &shift[..]));
+                    let mut want = reference::depthwise(shape, &x, &w, bias);
+                    map_and_rectify(&mut want, map, epilogue.relu);
+                    let affine = map.map(|(scale, shift)| [scale, shift].map(|v| pad(v, shape.c)));
+                    let affine = affine.unwrap_or_default().concat();
+                    let bias = bias.map(|bias| pad(bias, shape.c)).unwrap_or_default();
+                    let (x, w) = (pad(&x, shape.c), depthwise_filters(shape, &w));
+                    for software in software() {
+                        let kernel = conv::DepthwiseForward {
+                            shape: (*shape).into(),
+                            epilogue,
+                            software,
+                        };
+                        let y = execute(&kernel.call().unwrap(), &[&x, &w, &bias, &affine]);
+                        let what =
+                            format!("seed {SEED}, software {software}, {epilogue:?}, {shape:?}");
+                        let depth = shape.r * shape.s + 2;
+                        compare(&what, &unpad(&what, &y[0], shape.c), &want, depth);
                     }
-                    .call()
-                    .unwrap();
-                    let y = execute(&call, &[&pad(&x, shape.c), &depthwise_filters(shape, &w)]);
-                    let what = format!("seed {SEED}, software {software}, {shape:?}");
-                    let depth = shape.r * shape.s;
-                    compare(&what, &unpad(&what, &y[0], shape.c), &want, depth);
                 }
+            }
+        }
+
+        #[test]
+        fn states_what_the_epilogue_touches() {
+            let shape = depthwise_shapes()[2].into();
+            let plain = conv::DepthwiseForward::new(shape, false).call().unwrap();
+            for epilogue in epilogues() {
+                let kernel = conv::DepthwiseForward {
+                    epilogue,
+                    ..conv::DepthwiseForward::new(shape, false)
+                };
+                let rows = u64::from(epilogue.bias) + 2 * u64::from(epilogue.affine);
+                let read = plain.bytes_read() + rows * 4 * shape.c as u64;
+                assert_eq!(shape.c % 4, 0);
+                assert_eq!(kernel.call().unwrap().bytes_read(), read);
             }
         }
 
         #[test]
         fn rejects_other_numbers_of_outputs() {
             let shape = conv::Conv2dShape::linear(1, 4, 8);
-            let software = false;
-            let call = conv::DepthwiseForward { shape, software }.call();
+            let call = conv::DepthwiseForward::new(shape, false).call();
             let error = call.unwrap_err();
             assert!(
                 matches!(error, KernelError::Argument { name: "k", .. }),

@@ -1,7 +1,7 @@
 //! Fusion of the forward pass, in inference and in training.
 
 use super::{Network, add, check_plans, passes, targets};
-use kinesic::nn::{Conv2d, batch_norm, relu};
+use kinesic::nn::{Conv2d, batch_norm, depthwise, relu};
 use kinesic::tape::{Graph, TapeError, Value};
 
 /// A convolution and its normalisation in evaluation, of layers `conv{name}` and `bn{name}`.
@@ -43,6 +43,22 @@ fn bias_and_rectifier(graph: &mut Graph, x: Value) -> Result<(Value, Vec<Value>)
     let y = relu(graph, y)?;
     let y = mapped(graph, "1", y, biased(7))?;
     alone(relu(graph, y)?)
+}
+
+/// Depthwise separable blocks, one with a residual; the depthwise kernel adds none.
+fn separable(graph: &mut Graph, x: Value) -> Result<(Value, Vec<Value>), TapeError> {
+    let x = mapped(graph, "0", x, Conv2d::same(6, 3, 1))?;
+    let x = relu(graph, x)?;
+    let y = depthwise(graph, "depthwise1", x, 1)?;
+    let y = batch_norm(graph, "bn1", y, false)?;
+    let y = relu(graph, y)?;
+    let y = mapped(graph, "2", y, Conv2d::same(6, 1, 1))?;
+    let x = add(graph, y, x)?;
+    let y = depthwise(graph, "depthwise3", x, 1)?;
+    let y = relu(graph, y)?;
+    let z = depthwise(graph, "depthwise4", x, 1)?;
+    let z = batch_norm(graph, "bn4", z, false)?;
+    alone(add(graph, z, y)?)
 }
 
 /// The second batch normalisation does not follow a convolution.
@@ -116,7 +132,7 @@ const KERNELS: [&str; 6] = [
     "batch_norm_apply",
 ];
 
-const CASES: [Case; 9] = [
+const CASES: [Case; 10] = [
     Case {
         name: "residual",
         network: residual,
@@ -130,6 +146,13 @@ const CASES: [Case; 9] = [
         trained: false,
         fused: [0, 0, 0, 0, 1, 0],
         plain: [0, 2, 0, 1, 0, 1],
+    },
+    Case {
+        name: "separable",
+        network: separable,
+        trained: false,
+        fused: [0, 0, 0, 1, 1, 1],
+        plain: [2, 3, 0, 4, 0, 4],
     },
     Case {
         name: "normalised twice",

@@ -1,4 +1,4 @@
-//! Depthwise convolution and its gradients. Of the [`Conv2dShape`], `k` must equal `c`; weights are `[R, S, C]`.
+//! The gradients of depthwise convolution, and the sizes that its three passes share. Of the [`Conv2dShape`], `k` must equal `c`; weights are `[R, S, C]`.
 
 use super::conv2d::with;
 use super::{Conv2dShape, SumGroups, strip};
@@ -8,17 +8,16 @@ use crate::kernels::{
     Access, Call, Kernel, KernelError, Params as _, narrow, padded, params, shader,
 };
 
-const FORWARD: Shader = shader!("conv", "depthwise_forward");
 const GRAD_INPUT: Shader = shader!("conv", "depthwise_grad_input");
 const GRAD_WEIGHT: Shader = shader!("conv", "depthwise_grad_weight");
 
 pub(super) const WORKGROUP: usize = 64;
 /// Pixels an invocation of the forward pass and the input gradient.
-const PIXELS: usize = 4;
+pub(super) const PIXELS: usize = 4;
 /// Invocations of the weight gradient from which on no more groups of rows are made.
 const ENOUGH_INVOCATIONS: usize = 1 << 14;
 
-params!(ForwardParams {
+params!(TiledParams {
     n: u32,
     h: u32,
     w: u32,
@@ -52,22 +51,25 @@ params!(GradWeightParams {
     count: u32,
 });
 
+/// The parameters of [`Sizes::tiled`].
+pub(super) const TILED_FIELDS: &[&str] = TiledParams::FIELDS;
+
 /// The sizes as the shaders take them, each checked to fit.
 pub(super) struct Sizes {
     pub(super) shape: Conv2dShape,
     pub(super) output: [usize; 2],
     /// `vec4`s of channels.
     pub(super) columns: usize,
-    x_len: usize,
-    y_len: usize,
-    weight_len: usize,
+    pub(super) x_len: usize,
+    pub(super) y_len: usize,
+    pub(super) weight_len: usize,
     /// The first members of every `Params`, n to pad_w.
     words: [u32; 12],
-    flops: u64,
+    pub(super) flops: u64,
 }
 
 impl Sizes {
-    fn new(shape: &Conv2dShape, kernel: &'static str) -> Result<Self, KernelError> {
+    pub(super) fn new(shape: &Conv2dShape, kernel: &'static str) -> Result<Self, KernelError> {
         let [ho, wo] = shape.checked_output(kernel)?;
         if shape.k != shape.c {
             return Err(KernelError::Argument {
@@ -99,46 +101,23 @@ impl Sizes {
     }
 
     /// A base call over rows of tiles of [`PIXELS`] pixels without its bindings.
-    fn tiled(&self, shader: Shader, rows: usize, tiles: usize) -> Result<Call, KernelError> {
+    pub(super) fn tiled(
+        &self,
+        shader: Shader,
+        variant: Variant,
+        rows: usize,
+        tiles: usize,
+    ) -> Result<Call, KernelError> {
         let count = self.shape.n * rows * tiles * self.columns;
         let more = [narrow(shader.name, tiles)?, narrow(shader.name, count)?];
-        let params: ForwardParams = with(&self.words, &more);
+        let params: TiledParams = with(&self.words, &more);
         let groups = count.div_ceil(WORKGROUP) as u64;
-        Call::new(shader, Variant::new(), &params, groups)
+        Call::new(shader, variant, &params, groups)
     }
 }
 
-/// `y[.., c] = x[.., c] * weight[.., c]`. Binds `x`, `weight`, `y`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DepthwiseForward {
-    /// The shape, with `k = c`.
-    pub shape: Conv2dShape,
-    /// Whether the device runs the kernels for [software](crate::gpu::Gpu::has_software_kernels) adapters.
-    pub software: bool,
-}
-
-impl DepthwiseForward {
-    /// The dispatch.
-    ///
-    /// # Errors
-    /// [`KernelError::Argument`] where the window does not fit or `k` is not `c`; [`KernelError::TooLarge`].
-    pub fn call(&self) -> Result<Call, KernelError> {
-        let sizes = Sizes::new(&self.shape, FORWARD.name)?;
-        let call = if self.software && strip::fits(&self.shape) {
-            strip::forward(&sizes)?
-        } else {
-            let [ho, wo] = sizes.output;
-            sizes.tiled(FORWARD, ho, wo.div_ceil(PIXELS))?
-        };
-        Ok(call
-            .bind("x", Access::Read, sizes.x_len)
-            .bind("weight", Access::Read, sizes.weight_len)
-            .bind("y", Access::Write, sizes.y_len)
-            .flops(sizes.flops))
-    }
-}
-
-/// `grad_x` of a depthwise convolution. Binds `grad_y`, `weight`, `grad_x`.
+/// `grad_x` of a depthwise convolution. Binds `grad_y`, `weight`, `grad_x` and, where the forward pass's shader does it, what
+/// that would bind besides: bind anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DepthwiseGradInput {
     /// The shape of the forward pass.
@@ -151,7 +130,7 @@ impl DepthwiseGradInput {
     /// The dispatch.
     ///
     /// # Errors
-    /// As [`DepthwiseForward::call`].
+    /// As [`DepthwiseForward::call`](super::DepthwiseForward::call).
     pub fn call(&self) -> Result<Call, KernelError> {
         let sizes = Sizes::new(&self.shape, GRAD_INPUT.name)?;
         let call = if self.software && strip::fits_grad_input(&self.shape) {
@@ -159,13 +138,19 @@ impl DepthwiseGradInput {
         } else {
             let step = self.shape.stride[1];
             let tiles = self.shape.w.div_ceil(step).div_ceil(PIXELS) * step;
-            sizes.tiled(GRAD_INPUT, self.shape.h, tiles)?
+            sizes.tiled(GRAD_INPUT, Variant::new(), self.shape.h, tiles)?
         };
-        Ok(call
+        let call = call
             .bind("grad_y", Access::Read, sizes.y_len)
             .bind("weight", Access::Read, sizes.weight_len)
             .bind("grad_x", Access::Write, sizes.x_len)
-            .flops(sizes.flops))
+            .flops(sizes.flops);
+        Ok(if call.shader == strip::FORWARD {
+            call.bind("bias", Access::Read, 0)
+                .bind("affine", Access::Read, 0)
+        } else {
+            call
+        })
     }
 }
 
@@ -182,7 +167,7 @@ impl DepthwiseGradWeight {
     /// The dispatches: the first binds `x`, `grad_y`, `partial`, the second `partial`, `grad_weight`.
     ///
     /// # Errors
-    /// As [`DepthwiseForward::call`].
+    /// As [`DepthwiseForward::call`](super::DepthwiseForward::call).
     pub fn calls(&self) -> Result<[Call; 2], KernelError> {
         let sizes = Sizes::new(&self.shape, GRAD_WEIGHT.name)?;
         let (parts, rows) = self.parts(sizes.output);
@@ -240,8 +225,7 @@ pub(super) fn kernels() -> Vec<Kernel> {
         variants: vec![Variant::new()],
     };
     vec![
-        kernel(FORWARD, ForwardParams::FIELDS),
-        kernel(GRAD_INPUT, ForwardParams::FIELDS),
+        kernel(GRAD_INPUT, TILED_FIELDS),
         kernel(GRAD_WEIGHT, GradWeightParams::FIELDS),
     ]
 }

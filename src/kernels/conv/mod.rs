@@ -3,6 +3,7 @@
 mod broadcast;
 mod conv2d;
 mod depthwise;
+mod depthwise_forward;
 mod forward;
 mod grad_input;
 mod strip;
@@ -11,7 +12,8 @@ mod sum_groups;
 use super::{Kernel, KernelError};
 
 pub use conv2d::Conv2dGradWeight;
-pub use depthwise::{DepthwiseForward, DepthwiseGradInput, DepthwiseGradWeight};
+pub use depthwise::{DepthwiseGradInput, DepthwiseGradWeight};
+pub use depthwise_forward::{DepthwiseEpilogue, DepthwiseForward};
 pub use forward::{Conv2dForward, ForwardEpilogue};
 pub use grad_input::{Conv2dGradInput, GradInputEpilogue};
 pub use sum_groups::SumGroups;
@@ -102,6 +104,7 @@ pub(super) fn kernels() -> Vec<Kernel> {
     [
         vec![forward::kernel(), grad_input::kernel(), conv2d::kernel()],
         broadcast::kernels().to_vec(),
+        vec![depthwise_forward::kernel()],
         depthwise::kernels(),
         strip::kernels().to_vec(),
         vec![sum_groups::kernel()],

@@ -3,10 +3,11 @@
 
 use super::Conv2dShape;
 use super::depthwise::{Sizes, WORKGROUP};
+use super::depthwise_forward::DepthwiseEpilogue;
 use crate::gpu::{Shader, Variant};
 use crate::kernels::{Call, Kernel, KernelError, Params, narrow, params, shader};
 
-const FORWARD: Shader = shader!("conv", "depthwise_forward_strip");
+pub(super) const FORWARD: Shader = shader!("conv", "depthwise_forward_strip");
 const GRAD_INPUT: Shader = shader!("conv", "depthwise_grad_input_strip");
 const GRAD_WEIGHT: Shader = shader!("conv", "depthwise_grad_weight_strip");
 
@@ -79,13 +80,12 @@ fn call(
     Call::new(shader, variant, params, count.div_ceil(WORKGROUP) as u64)
 }
 
-fn variant(stride: usize, flip: bool) -> Variant {
-    Variant::new()
-        .set("STRIDE", if stride == 2 { 2 } else { 1 })
+fn variant(base: Variant, stride: usize, flip: bool) -> Variant {
+    base.set("STRIDE", if stride == 2 { 2 } else { 1 })
         .set("FLIP", flip)
 }
 
-pub(super) fn forward(sizes: &Sizes) -> Result<Call, KernelError> {
+pub(super) fn forward(sizes: &Sizes, epilogue: Variant) -> Result<Call, KernelError> {
     let shape = &sizes.shape;
     let [ho, wo] = sizes.output;
     let strips = wo.div_ceil(COLUMNS);
@@ -93,7 +93,8 @@ pub(super) fn forward(sizes: &Sizes) -> Result<Call, KernelError> {
     let (image, output) = ([shape.h, shape.w, sizes.columns], [ho, wo]);
     let values = [&image[..], &output, &shape.padding, &[strips, count]].concat();
     let params: ForwardParams = narrowed(FORWARD.name, &values)?;
-    call(FORWARD, variant(shape.stride[0], false), &params, count)
+    let variant = variant(epilogue, shape.stride[0], false);
+    call(FORWARD, variant, &params, count)
 }
 
 pub(super) fn grad_input(sizes: &Sizes) -> Result<Call, KernelError> {
@@ -122,7 +123,7 @@ fn flipped_forward(sizes: &Sizes) -> Result<Call, KernelError> {
     let padding = shape.padding.map(|side| 2 - side);
     let values = [&image[..], &output, &padding, &[strips, count]].concat();
     let params: ForwardParams = narrowed(FORWARD.name, &values)?;
-    call(FORWARD, variant(1, true), &params, count)
+    call(FORWARD, variant(Variant::new(), 1, true), &params, count)
 }
 
 /// How many groups the strips of all images are split into, and the strips of each, from the shape alone.
@@ -154,8 +155,10 @@ pub(super) fn kernels() -> [Kernel; 3] {
         params,
         variants,
     };
-    let forward = [(1, false), (2, false), (1, true)];
-    let forward = forward.map(|(stride, flip)| variant(stride, flip)).to_vec();
+    let mut forward = vec![variant(Variant::new(), 1, true)];
+    for epilogue in DepthwiseEpilogue::variants() {
+        forward.extend([1, 2].map(|stride| variant(epilogue.clone(), stride, false)));
+    }
     let strides = [1, 2].map(|stride| Variant::new().set("STRIDE", stride));
     [
         kernel(FORWARD, ForwardParams::FIELDS, forward),

@@ -1,19 +1,34 @@
 //! Depthwise convolution.
 
-use super::conv::{checked, recorded, three, two_stages};
+use super::conv::{affine_part, checked, recorded, three, two_stages};
 use super::{BiasGrad, OpSpec, no_gradient};
 use crate::kernels::conv as kernels;
-use crate::kernels::elementwise::BiasAdd;
 use crate::tape::{Graph, Lowering, Node, Shape, TapeError, Value};
 
-/// A convolution of each channel by itself. Inputs `x` `[N,H,W,C]`, `weight` `[R,S,C]` and optionally `bias` `[C]`; output
-/// `[N,Ho,Wo,C]`.
+/// A convolution of each channel by itself. Inputs `x` `[N,H,W,C]`, `weight` `[R,S,C]`, optionally `bias` `[C]` and, with `affine`,
+/// the maps of all [`BatchNormFold`](super::BatchNormFold) layers; output `[N,Ho,Wo,C]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DepthwiseConv2d {
     /// Step between windows, height and width.
     pub stride: [usize; 2],
     /// Zeros around the input, height and width.
     pub padding: [usize; 2],
+    /// The first element of the channels' scale and shift in the maps, where fusion put them into this pass.
+    pub affine: Option<usize>,
+    /// Whether the result is rectified.
+    pub relu: bool,
+}
+
+impl DepthwiseConv2d {
+    /// The convolution alone.
+    pub fn new(stride: [usize; 2], padding: [usize; 2]) -> Self {
+        Self {
+            stride,
+            padding,
+            affine: None,
+            relu: false,
+        }
+    }
 }
 
 /// The gradient with respect to the input. Inputs `grad_y`, `weight`; output of the shape given.
@@ -84,20 +99,23 @@ impl OpSpec for DepthwiseConv2d {
         let (x, weight) = (lowering.input_shape(0), lowering.input_shape(1));
         let shape = recorded(x, weight, self.stride, self.padding);
         let software = lowering.target().software;
-        let kernel = kernels::DepthwiseForward { shape, software };
-        if lowering.input_count() == 2 {
-            return lowering.call(kernel.call(), &three(lowering));
-        }
-        let y = lowering.output(0);
-        let sum = lowering.scratch(lowering.len(y));
-        let (rows, channels) = (lowering.output_shape(0).row_count(), shape.c);
-        let bias = BiasAdd {
-            rows,
-            channels,
-            relu: false,
+        let bias = lowering.input_count() > 2 + usize::from(self.affine.is_some());
+        let kernel = kernels::DepthwiseForward {
+            shape,
+            epilogue: kernels::DepthwiseEpilogue {
+                bias,
+                affine: self.affine.is_some(),
+                relu: self.relu,
+            },
+            software,
         };
-        lowering.call(kernel.call(), &[lowering.input(0), lowering.input(1), sum])?;
-        lowering.call(bias.call(), &[sum, lowering.input(2), y])
+        let mut operands = three(lowering).to_vec();
+        let more = [
+            bias.then(|| lowering.input(2)),
+            affine_part(lowering, self.affine, 2 + usize::from(bias), shape.c),
+        ];
+        operands.extend(more.map(|used| used.unwrap_or_else(|| lowering.scratch(4))));
+        lowering.call(kernel.call(), &operands)
     }
 }
 
@@ -121,11 +139,17 @@ impl OpSpec for DepthwiseGradInput {
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), TapeError> {
-        let DepthwiseConv2d { stride, padding } = self.conv;
+        let DepthwiseConv2d {
+            stride, padding, ..
+        } = self.conv;
         let shape = recorded(&self.x, lowering.input_shape(1), stride, padding);
         let software = lowering.target().software;
-        let call = kernels::DepthwiseGradInput { shape, software };
-        lowering.call(call.call(), &three(lowering))
+        let call = lowering.check(kernels::DepthwiseGradInput { shape, software }.call())?;
+        let mut operands = three(lowering).to_vec();
+        while operands.len() < call.extents.len() {
+            operands.push(lowering.scratch(4));
+        }
+        lowering.call(Ok(call), &operands)
     }
 }
 
@@ -149,7 +173,9 @@ impl OpSpec for DepthwiseGradWeight {
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), TapeError> {
-        let DepthwiseConv2d { stride, padding } = self.conv;
+        let DepthwiseConv2d {
+            stride, padding, ..
+        } = self.conv;
         let shape = recorded(lowering.input_shape(0), &self.weight, stride, padding);
         let software = lowering.target().software;
         let kernel = kernels::DepthwiseGradWeight { shape, software };
