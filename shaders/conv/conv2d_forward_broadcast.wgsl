@@ -57,32 +57,47 @@ fn multiply(sum: vec4f, v: vec4f, w: mat4x4f) -> vec4f {
     return sum + v.x * w[0] + v.y * w[1] + v.z * w[2] + v.w * w[3];
 }
 
-// What follows the sum at one pixel.
-fn finish(pixel: u32, k: u32, sum: vec4f, offset: vec4f, scale: vec4f, shift: vec4f) {
-    if pixel >= params.pixels || k >= params.k4 {
-        return;
-    }
-    let at = pixel * params.k4 + k;
-    var value = sum;
-    if BIAS {
-        value += offset;
-    }
-    if AFFINE {
-        value = value * scale + shift;
-    }
-    if RESIDUAL {
-        value += unpack(residual[at]);
-    }
-    if RELU {
-        value = max(value, vec4f());
-    }
-    y[at] = pack(value);
+// What the first, and the last, four lanes of a subgroup hold.
+fn first_four(v: vec4f) -> mat4x4f {
+    return mat4x4f(subgroupBroadcast(v, 0u), subgroupBroadcast(v, 1u), subgroupBroadcast(v, 2u), subgroupBroadcast(v, 3u));
 }
 
-// What follows the sums of the two pixels in one column.
-fn finish_column(pixel: u32, k: u32, a: vec4f, b: vec4f, offset: vec4f, scale: vec4f, shift: vec4f) {
-    finish(pixel, k, a, offset, scale, shift);
-    finish(pixel + 8u, k, b, offset, scale, shift);
+fn last_four(v: vec4f) -> mat4x4f {
+    return mat4x4f(subgroupBroadcast(v, 4u), subgroupBroadcast(v, 5u), subgroupBroadcast(v, 6u), subgroupBroadcast(v, 7u));
+}
+
+// What the epilogue reads for four columns: bias, scale and shift.
+struct Columns { offset: mat4x4f, scale: mat4x4f, shift: mat4x4f }
+
+// What follows the sum at one pixel and column.
+fn finish(pixel: u32, k: u32, sum: vec4f, offset: vec4f, scale: vec4f, shift: vec4f) {
+    if k < params.k4 {
+        let at = pixel * params.k4 + k;
+        var value = sum;
+        if BIAS {
+            value += offset;
+        }
+        if AFFINE {
+            value = value * scale + shift;
+        }
+        if RESIDUAL {
+            value += unpack(residual[at]);
+        }
+        if RELU {
+            value = max(value, vec4f());
+        }
+        y[at] = pack(value);
+    }
+}
+
+// One branch for a pixel: eight, each for both conditions, cost two per cent of a network.
+fn finish_pixel(pixel: u32, k: u32, sums: mat4x4f, columns: Columns) {
+    if pixel < params.pixels {
+        finish(pixel, k, sums[0], columns.offset[0], columns.scale[0], columns.shift[0]);
+        finish(pixel, k + 1u, sums[1], columns.offset[1], columns.scale[1], columns.shift[1]);
+        finish(pixel, k + 2u, sums[2], columns.offset[2], columns.scale[2], columns.shift[2]);
+        finish(pixel, k + 3u, sums[3], columns.offset[3], columns.scale[3], columns.shift[3]);
+    }
 }
 
 @compute @workgroup_size(32)
@@ -144,12 +159,7 @@ fn conv2d_forward_broadcast(
     if AFFINE {
         map = unpack(affine[lane / 4u * params.k4 + column]);
     }
-    finish_column(first, k, sum_a[0], sum_b[0],
-        subgroupBroadcast(offset, 0u), subgroupBroadcast(map, 0u), subgroupBroadcast(map, 4u));
-    finish_column(first, k + 1u, sum_a[1], sum_b[1],
-        subgroupBroadcast(offset, 1u), subgroupBroadcast(map, 1u), subgroupBroadcast(map, 5u));
-    finish_column(first, k + 2u, sum_a[2], sum_b[2],
-        subgroupBroadcast(offset, 2u), subgroupBroadcast(map, 2u), subgroupBroadcast(map, 6u));
-    finish_column(first, k + 3u, sum_a[3], sum_b[3],
-        subgroupBroadcast(offset, 3u), subgroupBroadcast(map, 3u), subgroupBroadcast(map, 7u));
+    let columns = Columns(first_four(offset), first_four(map), last_four(map));
+    finish_pixel(first, k, sum_a, columns);
+    finish_pixel(first + 8u, k, sum_b, columns);
 }
