@@ -1,8 +1,8 @@
 //! Lifetimes turned into offsets in few large buffers.
 
 use super::Value;
+use super::dispatch::{Operand, Step};
 use super::graph::{Info, Place};
-use super::recording::{Operand, Step};
 use std::collections::HashMap;
 
 /// Offsets are multiples of 256 bytes, the largest offset alignment of WebGPU.

@@ -5,6 +5,7 @@
 //! over a list of dispatches, with no allocation and no synchronisation.
 
 mod arena;
+mod dispatch;
 mod error;
 mod fusion;
 mod graph;
@@ -14,8 +15,9 @@ mod recording;
 mod shape;
 
 pub use arena::{Arena, Range};
+pub use dispatch::{Flat, Operand, Step};
 pub use error::TapeError;
 pub use graph::{Graph, Info, Node, Place, Slot, Value};
 pub use plan::{Plan, Store};
-pub use recording::{Accounts, Flat, KernelAccount, Lowering, Operand, Recording, Step, Target};
+pub use recording::{Accounts, KernelAccount, Lowering, Recording, Target};
 pub use shape::Shape;

@@ -1,7 +1,8 @@
 //! A recording with its buffers and bind groups on a device.
 
+use super::dispatch::{Flat, Operand};
 use super::graph::Place;
-use super::recording::{Flat, Operand, Recording};
+use super::recording::Recording;
 use super::{TapeError, Value};
 use crate::gpu::{Gpu, Timer};
 use crate::kernels::{Bound, KernelError};

@@ -1,6 +1,7 @@
 //! From the graph to a flat list of dispatches over abstract operands: dead code out, neighbours fused, kernels chosen.
 
 use super::arena::{self, Arena};
+use super::dispatch::{Operand, Step};
 use super::graph::{Info, Node, Place};
 use super::{Graph, Shape, TapeError, Value, fusion};
 use crate::kernels::{Call, KernelError};
@@ -40,61 +41,6 @@ impl Target {
             fuse: true,
         }
     }
-}
-
-/// One operand of a dispatch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Operand {
-    /// A value of the graph.
-    Value(Value),
-    /// Elements of a value of the arena.
-    Part {
-        /// Which one.
-        value: Value,
-        /// The first element, a multiple of 64.
-        offset: usize,
-        /// The number of elements.
-        len: usize,
-    },
-    /// A temporary of one node, by number.
-    Scratch(usize),
-    /// Words that are known when the step is compiled, by number.
-    Constant(usize),
-    /// Elements of a flat buffer.
-    Flat {
-        /// Which one.
-        flat: Flat,
-        /// The first element.
-        offset: usize,
-        /// The number of elements.
-        len: usize,
-    },
-}
-
-/// The flat buffers that outlive a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Flat {
-    /// The trained parameters.
-    Parameters,
-    /// Running statistics.
-    States,
-    /// The parameters' gradients.
-    Gradients,
-    /// The optimiser's first moment.
-    Moment1,
-    /// The optimiser's second moment.
-    Moment2,
-}
-
-/// One dispatch with its operands.
-#[derive(Clone, Debug)]
-pub struct Step {
-    /// The kernel call.
-    pub call: Call,
-    /// Its operands, one for each extent.
-    pub operands: Vec<Operand>,
-    /// The layer it belongs to.
-    pub layer: String,
 }
 
 /// The compiled list of dispatches of one step, with the arena's layout. Made without a device.

@@ -1,9 +1,8 @@
 //! The convolution for software adapters: a load costs them more than arithmetic, so the 8 lanes of a subgroup load the
-//! weights between them and pass them around. Same problem, same bindings as in [`conv2d`](super::conv2d).
+//! weights between them and pass them around. Same problem, same bindings as in the base kernels.
 
-use super::conv2d::{Sizes, with};
-use super::forward::ForwardEpilogue;
-use super::grad_input::GradInputEpilogue;
+use super::epilogue::{ForwardEpilogue, GradInputEpilogue};
+use super::sizes::{Sizes, with};
 use crate::gpu::{Shader, Variant};
 use crate::kernels::{Call, Kernel, KernelError, Params, narrow, params, shader};
 

@@ -1,37 +1,12 @@
 //! Depthwise convolution, and what follows it in a forward pass.
 
-use super::depthwise::{PIXELS, Sizes, TILED_FIELDS};
+use super::depthwise_sizes::{PIXELS, Sizes, TILED_FIELDS};
+use super::epilogue::DepthwiseEpilogue;
 use super::{Conv2dShape, strip};
-use crate::gpu::{Shader, Variant};
-use crate::kernels::check::{all_flags, flags};
+use crate::gpu::Shader;
 use crate::kernels::{Access, Call, Kernel, KernelError, shader};
 
 const FORWARD: Shader = shader!("conv", "depthwise_forward");
-
-/// What is done to the sums before they are written, in this order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DepthwiseEpilogue {
-    /// Whether a bias is added.
-    pub bias: bool,
-    /// Whether each channel is scaled and shifted: what batch normalisation does in evaluation.
-    pub affine: bool,
-    /// Whether the result is rectified.
-    pub relu: bool,
-}
-
-impl DepthwiseEpilogue {
-    const FLAGS: [&'static str; 3] = ["BIAS", "AFFINE", "RELU"];
-
-    fn variant(self) -> Variant {
-        let [bias, affine, relu] = Self::FLAGS;
-        flags(&[(bias, self.bias), (affine, self.affine), (relu, self.relu)])
-    }
-
-    /// Every variant of a shader with this epilogue.
-    pub(super) fn variants() -> Vec<Variant> {
-        all_flags(&Self::FLAGS)
-    }
-}
 
 /// `y[.., c] = x[.., c] * weight[.., c]`. Binds `x`, `weight`, `y`; then `bias` `[C]`; `affine` `[2, C]`, scale and shift. What the
 /// epilogue does not ask for is not touched: bind anything.

@@ -1,9 +1,10 @@
 //! The convolution, and what follows it in a forward pass.
 
-use super::conv2d::{Sizes, with};
+use super::epilogue::ForwardEpilogue;
+use super::sizes::{Sizes, with};
 use super::{Conv2dShape, broadcast};
-use crate::gpu::{Shader, Variant};
-use crate::kernels::check::{all_flags, elements, flags};
+use crate::gpu::Shader;
+use crate::kernels::check::{all_flags, elements};
 use crate::kernels::{Access, Call, Kernel, KernelError, Params, narrow, params, shader};
 
 const FORWARD: Shader = shader!("conv", "conv2d_forward");
@@ -30,42 +31,6 @@ params!(ForwardParams {
     pixels: u32,
     column_groups: u32,
 });
-
-/// What is done to the sums before they are written, in this order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ForwardEpilogue {
-    /// Whether a bias is added.
-    pub bias: bool,
-    /// Whether each channel is scaled and shifted: what batch normalisation does in evaluation.
-    pub affine: bool,
-    /// Whether a residual is added.
-    pub residual: bool,
-    /// Whether the result is rectified.
-    pub relu: bool,
-    /// Whether the statistics of groups of pixels are written, of what is written to `y`: what batch normalisation begins with in
-    /// training.
-    pub stats: bool,
-}
-
-impl ForwardEpilogue {
-    const FLAGS: [&'static str; 5] = ["BIAS", "AFFINE", "RESIDUAL", "RELU", "STATS"];
-
-    pub(super) fn variant(self) -> Variant {
-        let [bias, affine, residual, relu, stats] = Self::FLAGS;
-        flags(&[
-            (bias, self.bias),
-            (affine, self.affine),
-            (residual, self.residual),
-            (relu, self.relu),
-            (stats, self.stats),
-        ])
-    }
-
-    /// Every variant of a shader that knows no statistics.
-    pub(super) fn variants_without_stats() -> Vec<Variant> {
-        all_flags(&Self::FLAGS[..4])
-    }
-}
 
 /// `y = x * weight`. Binds `x`, `weight`, `y`; then `bias` `[K]`; `affine` `[2, K]`, scale and shift; `residual`, of the shape of y;
 /// `partials` `[groups, 2, K]` with the mean and the centred sum of squares of each [`GROUP_ROWS`](Self::GROUP_ROWS) pixels, for

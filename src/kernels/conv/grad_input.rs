@@ -1,9 +1,10 @@
 //! The gradient of a convolution with respect to its input, and what follows it in a backward pass.
 
-use super::conv2d::{Sizes, with};
+use super::epilogue::GradInputEpilogue;
+use super::sizes::{Sizes, with};
 use super::{Conv2dShape, broadcast};
-use crate::gpu::{Shader, Variant};
-use crate::kernels::check::{all_flags, elements, flags};
+use crate::gpu::Shader;
+use crate::kernels::check::elements;
 use crate::kernels::{Access, Call, Kernel, KernelError, Params, narrow, params, shader};
 
 const GRAD_INPUT: Shader = shader!("conv", "conv2d_grad_input");
@@ -33,31 +34,6 @@ params!(GradInputParams {
     tiles: u32,
     all_tiles: u32,
 });
-
-/// What is done to the gradient before it is written, in this order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct GradInputEpilogue {
-    /// Whether another gradient of the same input is added: where a residual joins.
-    pub add: bool,
-    /// Whether the gradient passes only where the convolution's input is above 0: what a rectifier before it does.
-    pub mask: bool,
-    /// Whether the column sums for the gradient of a batch normalisation before it are written.
-    pub reduce: bool,
-}
-
-impl GradInputEpilogue {
-    const FLAGS: [&'static str; 3] = ["ADD", "MASK", "REDUCE"];
-
-    fn variant(self) -> Variant {
-        let [add, mask, reduce] = Self::FLAGS;
-        flags(&[(add, self.add), (mask, self.mask), (reduce, self.reduce)])
-    }
-
-    /// Every variant of a shader with this epilogue.
-    pub(super) fn variants() -> Vec<Variant> {
-        all_flags(&Self::FLAGS)
-    }
-}
 
 /// `grad_x` of a convolution. Binds `grad_y`, `weight`, `grad_x`; then `other`, the gradient to add; `x`, the convolution's input;
 /// `z`, the input of the batch normalisation that x was made by, and its `statistics` `[2, C]`; `partials` `[groups, 2, C]` with

@@ -1,21 +1,25 @@
 //! Two-dimensional convolution in NHWC, as implicit matrix products, and its gradients.
 
 mod broadcast;
-mod conv2d;
 mod depthwise;
 mod depthwise_forward;
+mod depthwise_sizes;
+mod epilogue;
 mod forward;
 mod grad_input;
+mod grad_weight;
+mod sizes;
 mod strip;
 mod sum_groups;
 
 use super::{Kernel, KernelError};
 
-pub use conv2d::Conv2dGradWeight;
 pub use depthwise::{DepthwiseGradInput, DepthwiseGradWeight};
-pub use depthwise_forward::{DepthwiseEpilogue, DepthwiseForward};
-pub use forward::{Conv2dForward, ForwardEpilogue};
-pub use grad_input::{Conv2dGradInput, GradInputEpilogue};
+pub use depthwise_forward::DepthwiseForward;
+pub use epilogue::{DepthwiseEpilogue, ForwardEpilogue, GradInputEpilogue};
+pub use forward::Conv2dForward;
+pub use grad_input::Conv2dGradInput;
+pub use grad_weight::Conv2dGradWeight;
 pub use sum_groups::SumGroups;
 
 /// A convolution: `[N,H,W,C]` with filters `[R,S,C,K]` to `[N,Ho,Wo,K]`. Pairs are height, width.
@@ -102,7 +106,11 @@ impl Conv2dShape {
 
 pub(super) fn kernels() -> Vec<Kernel> {
     [
-        vec![forward::kernel(), grad_input::kernel(), conv2d::kernel()],
+        vec![
+            forward::kernel(),
+            grad_input::kernel(),
+            grad_weight::kernel(),
+        ],
         broadcast::kernels().to_vec(),
         vec![depthwise_forward::kernel()],
         depthwise::kernels(),

@@ -2,8 +2,8 @@
 //! loaded once and kept for all the outputs that it reaches. Same problem, same bindings as in [`depthwise`](super::depthwise).
 
 use super::Conv2dShape;
-use super::depthwise::{Sizes, WORKGROUP};
-use super::depthwise_forward::DepthwiseEpilogue;
+use super::depthwise_sizes::Sizes;
+use super::epilogue::DepthwiseEpilogue;
 use crate::gpu::{Shader, Variant};
 use crate::kernels::{Call, Kernel, KernelError, Params, narrow, params, shader};
 
@@ -11,6 +11,7 @@ pub(super) const FORWARD: Shader = shader!("conv", "depthwise_forward_strip");
 const GRAD_INPUT: Shader = shader!("conv", "depthwise_grad_input_strip");
 const GRAD_WEIGHT: Shader = shader!("conv", "depthwise_grad_weight_strip");
 
+const WORKGROUP: usize = 64;
 /// Columns of a strip.
 const COLUMNS: usize = 4;
 /// Invocations of the weight gradient from which on no more groups are made.

@@ -2,25 +2,10 @@
 
 use std::fmt::Write;
 
+use super::svg::escape;
 use super::{Cell, Curve, Picture, Report, Shading, Table, Tile, base64, svg};
 
 const STYLE: &str = include_str!("style.css");
-
-/// The text with the five characters that mean something in HTML replaced: safe between tags and in quoted attributes.
-pub(super) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
-}
 
 /// `<tag>text</tag>`, or nothing where the text is empty.
 fn element(tag: &str, text: &str) -> String {

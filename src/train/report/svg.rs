@@ -3,7 +3,6 @@
 use std::fmt::Write;
 
 use super::super::curves::{Curve, Series, tick};
-use super::page::escape;
 use crate::picture::PALETTE;
 
 /// The drawing in units of the page's pixels: narrow enough that its text stays legible on a phone.
@@ -12,6 +11,22 @@ const HEIGHT: f64 = 290.0;
 /// The plot's edges in it: left, right, top, bottom.
 const PLOT: [f64; 4] = [48.0, WIDTH - 12.0, 24.0, HEIGHT - 42.0];
 const POINTS: usize = 300;
+
+/// The text with the five characters that mean something in HTML replaced: safe between tags and in quoted attributes.
+pub(super) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
 
 /// The colour of line `index` as CSS writes it.
 pub(super) fn color(index: usize) -> String {

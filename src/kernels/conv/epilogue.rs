@@ -1,0 +1,90 @@
+//! What a convolution does to its sums before it writes them.
+
+use crate::gpu::Variant;
+use crate::kernels::check::{all_flags, flags};
+
+/// What is done to the sums before they are written, in this order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ForwardEpilogue {
+    /// Whether a bias is added.
+    pub bias: bool,
+    /// Whether each channel is scaled and shifted: what batch normalisation does in evaluation.
+    pub affine: bool,
+    /// Whether a residual is added.
+    pub residual: bool,
+    /// Whether the result is rectified.
+    pub relu: bool,
+    /// Whether the statistics of groups of pixels are written, of what is written to `y`: what batch normalisation begins with in
+    /// training.
+    pub stats: bool,
+}
+
+impl ForwardEpilogue {
+    pub(super) const FLAGS: [&'static str; 5] = ["BIAS", "AFFINE", "RESIDUAL", "RELU", "STATS"];
+
+    pub(super) fn variant(self) -> Variant {
+        let [bias, affine, residual, relu, stats] = Self::FLAGS;
+        flags(&[
+            (bias, self.bias),
+            (affine, self.affine),
+            (residual, self.residual),
+            (relu, self.relu),
+            (stats, self.stats),
+        ])
+    }
+
+    /// Every variant of a shader that knows no statistics.
+    pub(super) fn variants_without_stats() -> Vec<Variant> {
+        all_flags(&Self::FLAGS[..4])
+    }
+}
+
+/// What is done to the gradient before it is written, in this order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GradInputEpilogue {
+    /// Whether another gradient of the same input is added: where a residual joins.
+    pub add: bool,
+    /// Whether the gradient passes only where the convolution's input is above 0: what a rectifier before it does.
+    pub mask: bool,
+    /// Whether the column sums for the gradient of a batch normalisation before it are written.
+    pub reduce: bool,
+}
+
+impl GradInputEpilogue {
+    const FLAGS: [&'static str; 3] = ["ADD", "MASK", "REDUCE"];
+
+    pub(super) fn variant(self) -> Variant {
+        let [add, mask, reduce] = Self::FLAGS;
+        flags(&[(add, self.add), (mask, self.mask), (reduce, self.reduce)])
+    }
+
+    /// Every variant of a shader with this epilogue.
+    pub(super) fn variants() -> Vec<Variant> {
+        all_flags(&Self::FLAGS)
+    }
+}
+
+/// What a depthwise convolution does to its sums, in this order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DepthwiseEpilogue {
+    /// Whether a bias is added.
+    pub bias: bool,
+    /// Whether each channel is scaled and shifted: what batch normalisation does in evaluation.
+    pub affine: bool,
+    /// Whether the result is rectified.
+    pub relu: bool,
+}
+
+impl DepthwiseEpilogue {
+    const FLAGS: [&'static str; 3] = ["BIAS", "AFFINE", "RELU"];
+
+    pub(super) fn variant(self) -> Variant {
+        let [bias, affine, relu] = Self::FLAGS;
+        flags(&[(bias, self.bias), (affine, self.affine), (relu, self.relu)])
+    }
+
+    /// Every variant of a shader with this epilogue.
+    pub(super) fn variants() -> Vec<Variant> {
+        all_flags(&Self::FLAGS)
+    }
+}
