@@ -9,7 +9,7 @@ use crate::picture::PALETTE;
 const WIDTH: f64 = 480.0;
 const HEIGHT: f64 = 290.0;
 /// The plot's edges in it: left, right, top, bottom.
-const PLOT: [f64; 4] = [48.0, WIDTH - 12.0, 24.0, HEIGHT - 42.0];
+const PLOT: [f64; 4] = [48.0, WIDTH - 22.0, 24.0, HEIGHT - 42.0];
 const POINTS: usize = 300;
 
 /// The text with the five characters that mean something in HTML replaced: safe between tags and in quoted attributes.
@@ -165,7 +165,7 @@ mod tests {
             series,
         });
         // y reaches 5 % above its largest value: 2 lies at 248 - 224 / 1.05 = 34.7.
-        assert!(drawn.contains("M48.0 248.0L468.0 34.7\""), "{drawn}");
+        assert!(drawn.contains("M48.0 248.0L458.0 34.7\""), "{drawn}");
         assert!(!drawn.contains("NaN"));
     }
 }
