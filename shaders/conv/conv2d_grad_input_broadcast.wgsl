@@ -1,18 +1,15 @@
 // conv2d_grad_input_broadcast: conv2d_grad_input for adapters on which a load costs more than arithmetic, with 8 lanes a subgroup.
 //   grad_x[n,iy,ix,c] = Σ_{r,s,k} grad_y[n, (iy + ph - r)/sh, (ix + pw - s)/sw, k] · weight[r,s,c,k]     (whole quotients inside y)
 //   ADD: grad_x += other     MASK: then grad_x = x > 0 ? grad_x : 0, for a rectified x
-//   REDUCE: sum[g,c] = Σ grad_x     product[g,c] = Σ grad_x · (z - mean[c]) · invstd[c]     over the pixels of group g
-// Layout: grad_y [N,Ho,Wo,K/4], weight [R,S,C,K/4], grad_x, other, x, z [N,H,W,C/4], statistics [2,C/4]: mean, invstd;
-//         partials [groups,2,C/4]: sum, product; a vec4 of f32 travels as two u64, which halves the loads.
+// Layout: grad_y [N,Ho,Wo,K/4], weight [R,S,C,K/4], grad_x, other, x [N,H,W,C/4]; a vec4 of f32 travels as two u64, which
+//         halves the loads.
 // Work:   pixels whose row and column leave the same remainders by the stride (a phase) meet the same filter positions: the 8
 //         lanes of a subgroup are 8 pixels of a phase; each does 2 pixels, 8 apart, × 4 vec4s of C. The lanes load the 16
-//         weight vec4s between them, two each, and pass them around by broadcast. A group of the column sums is a workgroup's
-//         64 pixels: summed within each subgroup, then over the four.
-// Needs:  subgroup, int64. At most 2²⁴ pixels. Variants: ADD, MASK, REDUCE.
+//         weight vec4s between them, two each, and pass them around by broadcast.
+// Needs:  subgroup, int64. At most 2²⁴ pixels. Variants: ADD, MASK.
 
 override ADD: bool = false;
 override MASK: bool = false;
-override REDUCE: bool = false;
 
 struct Params {
     n: u32, h: u32, w: u32, c4: u32,
@@ -29,12 +26,6 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> grad_x: array<vec2<u64>>;
 @group(0) @binding(4) var<storage, read_write> other: array<vec2<u64>>;
 @group(0) @binding(5) var<storage, read_write> x: array<vec2<u64>>;
-@group(0) @binding(6) var<storage, read_write> z: array<vec2<u64>>;
-@group(0) @binding(7) var<storage, read_write> statistics: array<vec2<u64>>;
-@group(0) @binding(8) var<storage, read_write> partials: array<vec2<u64>>;
-
-// Of each subgroup sum and product of four vectors of channels, in turns.
-var<workgroup> totals: array<vec4f, 32>;
 
 fn unpack(v: vec2<u64>) -> vec4f {
     let low = vec2u(v);
@@ -78,9 +69,8 @@ fn destination(index: u32, at: vec3u, phase: vec2u) -> vec2u {
     return vec2u((at.x * params.h + iy) * params.w + ix, u32(inside));
 }
 
-// What follows a sum; the result is what it adds to the sum and the product of its column.
-fn finish(pixel: vec2u, c: u32, mean: vec4f, sum: vec4f) -> mat2x4f {
-    var terms = mat2x4f();
+// What follows a sum.
+fn finish(pixel: vec2u, c: u32, sum: vec4f) {
     if pixel.y == 1u && c < params.c4 {
         let at = pixel.x * params.c4 + c;
         var g = sum;
@@ -90,22 +80,7 @@ fn finish(pixel: vec2u, c: u32, mean: vec4f, sum: vec4f) -> mat2x4f {
         if MASK {
             g = select(vec4f(), g, unpack(x[at]) > vec4f());
         }
-        if REDUCE {
-            terms = mat2x4f(g, g * (unpack(z[at]) - mean));
-        }
         grad_x[at] = pack(g);
-    }
-    return terms;
-}
-
-// Leaves a subgroup's terms of one column to the workgroup.
-fn gather(at: u32, lane: u32, terms: mat2x4f) {
-    if REDUCE {
-        let sum = subgroupAdd(terms[0]);
-        let product = subgroupAdd(terms[1]);
-        if lane < 2u {
-            totals[at + lane] = select(sum, product, lane == 1u);
-        }
     }
 }
 
@@ -175,26 +150,12 @@ fn conv2d_grad_input_broadcast(
     }
     let to_a = destination(first, at_a, phase);
     let to_b = destination(first + 8u, at_b, phase);
-    var mean = mat4x4f();
-    if REDUCE {
-        mean = first_four(unpack(statistics[min(c + lane % 4u, params.c4 - 1u)]));
-    }
-    let place = subgroup * 8u;
-    gather(place, lane, finish(to_a, c, mean[0], sum_a[0]) + finish(to_b, c, mean[0], sum_b[0]));
-    gather(place + 2u, lane, finish(to_a, c + 1u, mean[1], sum_a[1]) + finish(to_b, c + 1u, mean[1], sum_b[1]));
-    gather(place + 4u, lane, finish(to_a, c + 2u, mean[2], sum_a[2]) + finish(to_b, c + 2u, mean[2], sum_b[2]));
-    gather(place + 6u, lane, finish(to_a, c + 3u, mean[3], sum_a[3]) + finish(to_b, c + 3u, mean[3], sum_b[3]));
-    if REDUCE {
-        workgroupBarrier();
-        // Lane 2 j adds the sum of vector j, lane 2 j + 1 that of its product.
-        let column = c + lane / 2u;
-        let block = group.x + group.y * groups.x;
-        let blocks = (params.pixels + 63u) / 64u;
-        if subgroup == 0u && block < blocks && column < params.c4 {
-            let factor = select(vec4f(1.0), unpack(statistics[params.c4 + column]), lane % 2u == 1u);
-            let total = totals[lane] + totals[8u + lane] + totals[16u + lane] + totals[24u + lane];
-            let part = (group.z - tile * phases) * blocks + block;
-            partials[(2u * part + lane % 2u) * params.c4 + column] = pack(total * factor);
-        }
-    }
+    finish(to_a, c, sum_a[0]);
+    finish(to_b, c, sum_b[0]);
+    finish(to_a, c + 1u, sum_a[1]);
+    finish(to_b, c + 1u, sum_b[1]);
+    finish(to_a, c + 2u, sum_a[2]);
+    finish(to_b, c + 2u, sum_b[2]);
+    finish(to_a, c + 3u, sum_a[3]);
+    finish(to_b, c + 3u, sum_b[3]);
 }

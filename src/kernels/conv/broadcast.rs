@@ -102,11 +102,7 @@ pub(super) fn forward(sizes: &Sizes, variant: Variant) -> Result<Option<Call>, K
     call(FORWARD, variant, &params, pixels.div_ceil(PIXELS), tiles)
 }
 
-/// The call, and the groups of pixels whose column sums it can write.
-pub(super) fn grad_input(
-    sizes: &Sizes,
-    variant: Variant,
-) -> Result<Option<(Call, usize)>, KernelError> {
+pub(super) fn grad_input(sizes: &Sizes, variant: Variant) -> Result<Option<Call>, KernelError> {
     let shape = &sizes.shape;
     let [stride_h, stride_w] = shape.stride;
     let phase = [shape.h.div_ceil(stride_h), shape.w.div_ceil(stride_w)];
@@ -126,8 +122,7 @@ pub(super) fn grad_input(
     }
     let params: GradInputParams = with(&sizes.words, &more);
     let groups = pixels.div_ceil(PIXELS);
-    let call = call(GRAD_INPUT, variant, &params, groups, tiles)?;
-    Ok(call.map(|call| (call, groups * phases)))
+    call(GRAD_INPUT, variant, &params, groups, tiles)
 }
 
 /// The first stage over `parts` groups of pixels, some of which may be empty.
@@ -166,7 +161,7 @@ pub(super) fn kernels() -> [Kernel; 3] {
         kernel(
             GRAD_INPUT,
             GradInputParams::FIELDS,
-            GradInputEpilogue::variants(),
+            GradInputEpilogue::variants_without_sums(),
         ),
         kernel(GRAD_WEIGHT, GradWeightParams::FIELDS, vec![Variant::new()]),
     ]

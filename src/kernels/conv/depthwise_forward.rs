@@ -1,7 +1,7 @@
 //! Depthwise convolution, and what follows it in a forward pass.
 
 use super::depthwise_sizes::{PIXELS, Sizes, TILED_FIELDS};
-use super::epilogue::DepthwiseEpilogue;
+use super::epilogue::{DepthwiseEpilogue, when};
 use super::{Conv2dShape, strip};
 use crate::gpu::Shader;
 use crate::kernels::{Access, Call, Kernel, KernelError, shader};
@@ -45,7 +45,6 @@ impl DepthwiseForward {
         };
         let DepthwiseEpilogue { bias, affine, .. } = self.epilogue;
         let (len, width) = (sizes.y_len, 4 * sizes.columns);
-        let when = |used: bool, len: usize| if used { len } else { 0 };
         // A bias is a sum, the map a product and a sum.
         let more = when(bias, len) + when(affine, 2 * len);
         Ok(call

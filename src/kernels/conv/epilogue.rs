@@ -51,16 +51,16 @@ pub struct GradInputEpilogue {
 }
 
 impl GradInputEpilogue {
-    const FLAGS: [&'static str; 3] = ["ADD", "MASK", "REDUCE"];
+    pub(super) const FLAGS: [&'static str; 3] = ["ADD", "MASK", "REDUCE"];
 
     pub(super) fn variant(self) -> Variant {
         let [add, mask, reduce] = Self::FLAGS;
         flags(&[(add, self.add), (mask, self.mask), (reduce, self.reduce)])
     }
 
-    /// Every variant of a shader with this epilogue.
-    pub(super) fn variants() -> Vec<Variant> {
-        all_flags(&Self::FLAGS)
+    /// Every variant of a shader that knows no column sums.
+    pub(super) fn variants_without_sums() -> Vec<Variant> {
+        all_flags(&Self::FLAGS[..2])
     }
 }
 
@@ -87,4 +87,9 @@ impl DepthwiseEpilogue {
     pub(super) fn variants() -> Vec<Variant> {
         all_flags(&Self::FLAGS)
     }
+}
+
+/// The elements that an epilogue touches of a binding: none where it does not use it.
+pub(super) fn when(used: bool, len: usize) -> usize {
+    if used { len } else { 0 }
 }

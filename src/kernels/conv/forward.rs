@@ -1,6 +1,6 @@
 //! The convolution, and what follows it in a forward pass.
 
-use super::epilogue::ForwardEpilogue;
+use super::epilogue::{ForwardEpilogue, when};
 use super::sizes::{Sizes, with};
 use super::{Conv2dShape, broadcast};
 use crate::gpu::Shader;
@@ -91,7 +91,6 @@ impl Conv2dForward {
             stats,
         } = self.epilogue;
         let (len, width) = (sizes.y_len, 4 * sizes.k4());
-        let when = |used: bool, len: usize| if used { len } else { 0 };
         // The map is a product and a sum; a mean is a sum, its squares a difference, a product and a sum.
         let more =
             when(bias, len) + when(affine, 2 * len) + when(residual, len) + when(stats, 4 * len);

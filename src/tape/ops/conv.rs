@@ -1,9 +1,9 @@
 //! Convolution, and what depthwise convolution and the fully connected layer share with it.
 
-use super::{BiasGrad, OpSpec, no_gradient};
+use super::{BiasGrad, Op, OpSpec, no_gradient};
 use crate::kernels::conv as kernels;
 use crate::kernels::conv::Conv2dShape;
-use crate::kernels::{Call, padded};
+use crate::kernels::{Call, KernelError, padded};
 use crate::tape::{Graph, Lowering, Node, Operand, Shape, TapeError, Value};
 
 /// A convolution. Inputs `x` `[N,H,W,C]`, `weight` `[R,S,C,K]`, optionally `bias` `[K]`, and what the epilogue takes; outputs
@@ -193,27 +193,13 @@ impl OpSpec for Conv2d {
         let Some(grad_y) = upstream[0] else {
             return Ok(vec![None; node.inputs.len()]);
         };
-        let (x, weight) = (node.inputs[0], node.inputs[1]);
-        let mut grads = Vec::new();
-        let input = Conv2dGradInput::new(*self, graph.shape(x).clone());
+        let [x, weight] = [0, 1].map(|input| graph.shape(node.inputs[input]).clone());
+        let input = Conv2dGradInput::new(*self, x);
         let filters = Conv2dGradWeight {
             conv: *self,
-            weight: graph.shape(weight).clone(),
+            weight,
         };
-        grads.push(if wanted[0] {
-            Some(graph.record1(input, &[grad_y, weight])?)
-        } else {
-            None
-        });
-        grads.push(if wanted[1] {
-            Some(graph.record1(filters, &[x, grad_y])?)
-        } else {
-            None
-        });
-        if node.inputs.len() > 2 {
-            grads.push(Some(graph.record1(BiasGrad, &[grad_y])?));
-        }
-        Ok(grads)
+        layer_gradients(graph, node, grad_y, wanted, input, filters)
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), TapeError> {
@@ -257,10 +243,41 @@ pub(super) fn forward(
     ];
     // No two writable bindings of a dispatch may share bytes, touched or not.
     operands.extend(more.map(|used| used.unwrap_or_else(|| lowering.scratch(4))));
-    let call = lowering.check(kernel.call())?;
-    // Not every shader knows statistics, the last.
-    operands.truncate(call.extents.len());
-    lowering.call(Ok(call), &operands)
+    call_known(lowering, kernel.call(), &operands)
+}
+
+/// Emits a call on as many operands as its shader knows: those for software adapters lack the last.
+pub(super) fn call_known(
+    lowering: &mut Lowering<'_>,
+    call: Result<Call, KernelError>,
+    operands: &[Operand],
+) -> Result<(), TapeError> {
+    let call = lowering.check(call)?;
+    let known = operands.len().min(call.extents.len());
+    lowering.call(Ok(call), &operands[..known])
+}
+
+/// The gradients of a layer with filters: of its input and of its filters where they are wanted, and of its bias where it has one.
+pub(super) fn layer_gradients(
+    graph: &mut Graph,
+    node: &Node,
+    grad_y: Value,
+    wanted: &[bool],
+    input: impl Into<Op>,
+    filters: impl Into<Op>,
+) -> Result<Vec<Option<Value>>, TapeError> {
+    let (x, weight) = (node.inputs[0], node.inputs[1]);
+    let mut grads = vec![None; 2];
+    if wanted[0] {
+        grads[0] = Some(graph.record1(input, &[grad_y, weight])?);
+    }
+    if wanted[1] {
+        grads[1] = Some(graph.record1(filters, &[x, grad_y])?);
+    }
+    if node.inputs.len() > 2 {
+        grads.push(Some(graph.record1(BiasGrad, &[grad_y])?));
+    }
+    Ok(grads)
 }
 
 /// The scale and shift of `channels` channels in input number `index`, the maps of all layers.
@@ -319,7 +336,7 @@ pub(super) fn grad_input(
     } else {
         lowering.scratch(4)
     });
-    lowering.call(kernel.call(), &operands)
+    call_known(lowering, kernel.call(), &operands)
 }
 
 pub(super) fn three(lowering: &Lowering<'_>) -> [Operand; 3] {

@@ -1,7 +1,7 @@
 //! Depthwise convolution.
 
-use super::conv::{affine_part, checked, recorded, three, two_stages};
-use super::{BiasGrad, OpSpec, no_gradient};
+use super::conv::{affine_part, call_known, checked, layer_gradients, recorded, three, two_stages};
+use super::{OpSpec, no_gradient};
 use crate::kernels::conv as kernels;
 use crate::tape::{Graph, Lowering, Node, Shape, TapeError, Value};
 
@@ -68,31 +68,13 @@ impl OpSpec for DepthwiseConv2d {
         let Some(grad_y) = upstream[0] else {
             return Ok(vec![None; node.inputs.len()]);
         };
-        let (x, weight) = (node.inputs[0], node.inputs[1]);
-        let input = DepthwiseGradInput {
-            conv: *self,
-            x: graph.shape(x).clone(),
-        };
+        let [x, weight] = [0, 1].map(|input| graph.shape(node.inputs[input]).clone());
+        let input = DepthwiseGradInput { conv: *self, x };
         let filters = DepthwiseGradWeight {
             conv: *self,
-            weight: graph.shape(weight).clone(),
+            weight,
         };
-        let mut grads = vec![
-            if wanted[0] {
-                Some(graph.record1(input, &[grad_y, weight])?)
-            } else {
-                None
-            },
-            if wanted[1] {
-                Some(graph.record1(filters, &[x, grad_y])?)
-            } else {
-                None
-            },
-        ];
-        if node.inputs.len() > 2 {
-            grads.push(Some(graph.record1(BiasGrad, &[grad_y])?));
-        }
-        Ok(grads)
+        layer_gradients(graph, node, grad_y, wanted, input, filters)
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), TapeError> {
@@ -144,12 +126,12 @@ impl OpSpec for DepthwiseGradInput {
         } = self.conv;
         let shape = recorded(&self.x, lowering.input_shape(1), stride, padding);
         let software = lowering.target().software;
-        let call = lowering.check(kernels::DepthwiseGradInput { shape, software }.call())?;
-        let mut operands = three(lowering).to_vec();
-        while operands.len() < call.extents.len() {
-            operands.push(lowering.scratch(4));
-        }
-        lowering.call(Ok(call), &operands)
+        let kernel = kernels::DepthwiseGradInput { shape, software };
+        let [grad_y, weight, grad_x] = three(lowering);
+        // What the forward pass's shader binds besides.
+        let [bias, affine] = [(); 2].map(|()| lowering.scratch(4));
+        let operands = [grad_y, weight, grad_x, bias, affine];
+        call_known(lowering, kernel.call(), &operands)
     }
 }
 

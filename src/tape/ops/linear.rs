@@ -1,6 +1,6 @@
 //! The fully connected layer, and the gradient of every bias.
 
-use super::conv::{Epilogue, forward, grad_input, grad_weight};
+use super::conv::{Epilogue, forward, grad_input, grad_weight, layer_gradients};
 use super::{OpSpec, no_gradient};
 use crate::kernels::conv as kernels;
 use crate::kernels::conv::Conv2dShape;
@@ -63,23 +63,10 @@ impl OpSpec for Linear {
         let Some(grad_y) = upstream[0] else {
             return Ok(vec![None; 3]);
         };
-        let (x, weight) = (node.inputs[0], node.inputs[1]);
         let input = LinearGradInput {
-            x: graph.shape(x).clone(),
+            x: graph.shape(node.inputs[0]).clone(),
         };
-        Ok(vec![
-            if wanted[0] {
-                Some(graph.record1(input, &[grad_y, weight])?)
-            } else {
-                None
-            },
-            if wanted[1] {
-                Some(graph.record1(LinearGradWeight, &[x, grad_y])?)
-            } else {
-                None
-            },
-            Some(graph.record1(BiasGrad, &[grad_y])?),
-        ])
+        layer_gradients(graph, node, grad_y, wanted, input, LinearGradWeight)
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), TapeError> {
