@@ -1,7 +1,7 @@
 //! `kinesic check-data`.
 
 use super::{Common, Failure};
-use crate::data::{DataError, Row, Table, check_header};
+use crate::data::{DataError, Row, Table, check_header, too_many_broken};
 use crate::objective::{ACTION_UNITS, EXPRESSIONS};
 use crate::train::config::{Config, DataConfig};
 use clap::Args;
@@ -61,8 +61,9 @@ pub(super) fn run(common: &Common, args: &CheckDataArgs) -> Result<(), Failure> 
         .collect::<Result<_, _>>()
         .map_err(Failure::input)?;
     common.report(&reports, || reports.iter().map(text).collect())?;
-    // As in training, which counts and skips broken images up to a hundredth.
-    match reports.iter().find(|r| r.broken.len() * 100 > r.images) {
+    // As in training.
+    let stops = |report: &&Report| too_many_broken(report.broken.len(), report.images);
+    match reports.iter().find(stops) {
         Some(bad) => Err(Failure::Input(anyhow::anyhow!(
             "`{}`: {} of {} images are missing or broken, more than 1 %",
             bad.name,

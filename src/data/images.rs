@@ -18,6 +18,11 @@ pub struct Broken {
     pub reason: String,
 }
 
+/// Whether so many broken ones among so many images stop a run: more than a hundredth.
+pub fn too_many_broken(broken: usize, images: usize) -> bool {
+    broken * 100 > images
+}
+
 /// Images of one database, decoded once and kept while they fit.
 #[derive(Debug)]
 pub(super) struct Images {
@@ -73,12 +78,14 @@ impl Images {
     pub(super) fn check(&self) -> Result<(), DataError> {
         let broken = self.broken();
         match broken.values().next() {
-            Some(first) if broken.len() * 100 > self.rows.len() => Err(DataError::TooManyBroken {
-                database: self.name.clone(),
-                broken: broken.len(),
-                images: self.rows.len(),
-                first: first.clone(),
-            }),
+            Some(first) if too_many_broken(broken.len(), self.rows.len()) => {
+                Err(DataError::TooManyBroken {
+                    database: self.name.clone(),
+                    broken: broken.len(),
+                    images: self.rows.len(),
+                    first: first.clone(),
+                })
+            }
             _ => Ok(()),
         }
     }

@@ -15,7 +15,7 @@ mod table;
 pub use augment::Augment;
 pub use error::DataError;
 pub use image::{check_header, decode, identity_matrix, photo};
-pub use images::Broken;
+pub use images::{Broken, too_many_broken};
 pub use loader::{Batch, Database, Loader, Sequence};
 pub(crate) use nearest::nearest;
 pub use prefetch::Prefetch;
