@@ -3,6 +3,8 @@
 //! Outputs are poisoned before the run and every buffer lies between guard bands, so that an element that was not written
 //! and one that should not have been both show. The adapter is `KINESIC_ADAPTER`, or the best one of the machine.
 
+mod half;
+
 use crate::Reference;
 use kinesic::gpu::{AdapterChoice, Gpu};
 use kinesic::kernels::{Access, Bound, Call};
@@ -39,12 +41,22 @@ fn kinesic_block_on<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Runs `call`. `inputs` holds the contents of the `Read` and `Update` bindings in binding order (bit patterns of u32
+/// Runs `call`, and holds its f16 variant against it where there is one. `inputs` holds the contents of the `Read` and `Update` bindings in binding order (bit patterns of u32
 /// labels travel as f32 bits), those that the call does not touch left out or empty; the result holds the contents of the `Write` and `Update` bindings in binding order.
 ///
 /// # Panics
 /// When the device refuses the call, an input has the wrong length, a guard band or a `Read` binding changed.
 pub fn execute(call: &Call, inputs: &[&[f32]]) -> Vec<Vec<f32>> {
+    let outputs = execute_as_is(call, inputs);
+    half::check(call, inputs);
+    outputs
+}
+
+/// Runs `call` in its precision alone. Activations are given and come back as f32 whatever they are stored as.
+///
+/// # Panics
+/// As [`execute`].
+pub fn execute_as_is(call: &Call, inputs: &[&[f32]]) -> Vec<Vec<f32>> {
     let gpu = gpu();
     let name = call.shader.name;
     let mut inputs = inputs.iter().filter(|input| !input.is_empty());
@@ -58,13 +70,9 @@ pub fn execute(call: &Call, inputs: &[&[f32]]) -> Vec<Vec<f32>> {
                 let input = inputs
                     .next()
                     .unwrap_or_else(|| panic!("{name}: no input for `{}`", extent.name));
-                assert_eq!(
-                    input.len() * 4,
-                    bytes,
-                    "{name}: length of `{}`",
-                    extent.name
-                );
-                image[GUARD..GUARD + bytes].copy_from_slice(bytemuck::cast_slice(input));
+                let input = half::store(call, extent, input);
+                assert_eq!(input.len(), bytes, "{name}: length of `{}`", extent.name);
+                image[GUARD..GUARD + bytes].copy_from_slice(&input);
             }
             image
         })
@@ -87,7 +95,7 @@ pub fn execute(call: &Call, inputs: &[&[f32]]) -> Vec<Vec<f32>> {
                 extent.name
             );
         } else {
-            outputs.push(bytemuck::pod_collect_to_vec(&after[GUARD..end]));
+            outputs.push(half::load(call, extent, &after[GUARD..end]));
         }
     }
     outputs

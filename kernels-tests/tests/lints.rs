@@ -1,13 +1,18 @@
 //! Lints over every shader: what a reader and a driver may rely on.
 
+use kinesic::gpu::{Precision, Variant};
 use kinesic::kernels::{Kernel, all};
 use naga::valid::{Capabilities, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
 use std::collections::BTreeSet;
 use std::path::Path;
 
 fn parse(kernel: &Kernel) -> naga::Module {
-    naga::front::wgsl::parse_str(kernel.shader.source)
-        .unwrap_or_else(|error| panic!("{}", error.emit_to_string(kernel.shader.source)))
+    parsed(kernel.shader.source)
+}
+
+fn parsed(text: &str) -> naga::Module {
+    naga::front::wgsl::parse_str(text)
+        .unwrap_or_else(|error| panic!("{}", error.emit_to_string(text)))
 }
 
 /// What the line `Needs:` of a shader's header allows it beyond WebGPU's core.
@@ -45,6 +50,46 @@ fn shaders_validate_with_the_capabilities_that_they_name() {
             )
         });
     }
+}
+
+#[test]
+fn texts_for_f16_store_activations_in_half_the_bytes() {
+    let half = Variant::new().stored(Precision::F16);
+    for kernel in all().iter().filter(|kernel| kernel.shader.has_half()) {
+        let name = kernel.shader.name;
+        let module = parsed(&kernel.shader.text(&half));
+        let mut validator = Validator::new(ValidationFlags::all(), Capabilities::all());
+        validator
+            .subgroup_stages(ShaderStages::COMPUTE)
+            .subgroup_operations(SubgroupOperationSet::all());
+        let validated = validator.validate(&module);
+        validated.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        let strides = [parse(kernel), module].map(|module| strides(&module));
+        assert_eq!(strides[0].len(), strides[1].len(), "{name}");
+        let halved = strides[0].iter().zip(&strides[1]);
+        let halved: Vec<_> = halved
+            .filter(|(full, half)| *full == &(2 * **half))
+            .collect();
+        let equal = strides[0]
+            .iter()
+            .zip(&strides[1])
+            .filter(|(full, half)| full == half);
+        assert_eq!(halved.len() + equal.count(), strides[0].len(), "{name}");
+        assert!(!halved.is_empty(), "{name}: no binding is half as large");
+    }
+}
+
+/// The bytes of an element of each storage binding.
+fn strides(module: &naga::Module) -> Vec<u32> {
+    let storage = module.global_variables.iter();
+    let storage = storage
+        .filter(|(_, variable)| matches!(variable.space, naga::AddressSpace::Storage { .. }));
+    storage
+        .map(|(_, variable)| match module.types[variable.ty].inner {
+            naga::TypeInner::Array { stride, .. } => stride,
+            _ => 0,
+        })
+        .collect()
 }
 
 #[test]

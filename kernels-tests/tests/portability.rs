@@ -1,7 +1,7 @@
 //! Every variant of every kernel in the languages of the other drivers: SPIR-V for Vulkan, MSL for Metal, HLSL for DX12.
 
 use kinesic::gpu::Variant;
-use kinesic::kernels::{Kernel, all};
+use kinesic::kernels::all;
 use naga::ShaderStage;
 use naga::back::pipeline_constants::process_overrides;
 use naga::back::{hlsl, msl, spv};
@@ -13,8 +13,8 @@ use std::process::{Command, Stdio};
 fn each(write: impl Fn(&str, &str, &naga::Module, &ModuleInfo)) {
     for kernel in all() {
         let name = kernel.shader.name;
-        let (module, info) = parse(&kernel);
         for variant in &kernel.variants {
+            let (module, info) = parse(&kernel.shader.text(variant));
             let what = format!("{name}, {variant}");
             let constants = constants(variant);
             let entry = Some((ShaderStage::Compute, name));
@@ -25,9 +25,9 @@ fn each(write: impl Fn(&str, &str, &naga::Module, &ModuleInfo)) {
     }
 }
 
-fn parse(kernel: &Kernel) -> (naga::Module, ModuleInfo) {
-    let module = naga::front::wgsl::parse_str(kernel.shader.source)
-        .unwrap_or_else(|error| panic!("{}", error.emit_to_string(kernel.shader.source)));
+fn parse(text: &str) -> (naga::Module, ModuleInfo) {
+    let module = naga::front::wgsl::parse_str(text)
+        .unwrap_or_else(|error| panic!("{}", error.emit_to_string(text)));
     let mut validator = Validator::new(Default::default(), Capabilities::all());
     validator
         .subgroup_stages(ShaderStages::COMPUTE)
@@ -105,7 +105,7 @@ fn metal_has_every_variant() {
 fn direct3d_has_every_variant() {
     each(|what, name, module, info| {
         let options = hlsl::Options {
-            shader_model: hlsl::ShaderModel::V6_0,
+            shader_model: hlsl::ShaderModel::V6_2,
             ..Default::default()
         };
         let pipeline = hlsl::PipelineOptions {

@@ -8,8 +8,11 @@
 // Work:   a workgroup has 8 vec4 columns of K × 16 tiles of 4 output pixels, a group of 64; columns and pixels beyond the end
 //         are computed on clamped indices and not stored. The statistics are a lane's sums, then a tree over the tiles: first
 //         of y, then of the squared distances from the mean, so that a mean far from zero costs no digits.
-// Needs:  default limits. Variants: BIAS, AFFINE, RESIDUAL, RELU, STATS.
+// Needs:  default limits. Variants: f16 (shader-f16), BIAS, AFFINE, RESIDUAL, RELU, STATS.
 
+// only f16: enable f16;
+alias Stored = f32; // only f32
+// only f16: alias Stored = f16;
 override BIAS: bool = false;
 override AFFINE: bool = false;
 override RESIDUAL: bool = false;
@@ -29,12 +32,12 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> x: array<vec4<Stored>>;
 @group(0) @binding(2) var<storage, read_write> weight: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4<Stored>>;
 @group(0) @binding(4) var<storage, read_write> bias: array<vec4f>;
 @group(0) @binding(5) var<storage, read_write> affine: array<vec4f>;
-@group(0) @binding(6) var<storage, read_write> residual: array<vec4f>;
+@group(0) @binding(6) var<storage, read_write> residual: array<vec4<Stored>>;
 @group(0) @binding(7) var<storage, read_write> partials: array<vec4f>;
 
 var<workgroup> sums: array<vec4f, LANES>;
@@ -75,12 +78,12 @@ fn finish(pixel: u32, column: u32, sum: vec4f) -> vec4f {
         value = value * affine[column] + affine[params.k4 + column];
     }
     if RESIDUAL {
-        value += residual[at];
+        value += vec4f(residual[at]);
     }
     if RELU {
         value = max(value, vec4f());
     }
-    y[at] = value;
+    y[at] = vec4<Stored>(value);
     return value;
 }
 
@@ -135,10 +138,10 @@ fn conv2d_forward(
                 let w2 = weight[at + 2u * params.k4];
                 let w3 = weight[at + 3u * params.k4];
                 at += 4u * params.k4;
-                sum0 = multiply(sum0, x[tap0.x + c] * f32(tap0.y), w0, w1, w2, w3);
-                sum1 = multiply(sum1, x[tap1.x + c] * f32(tap1.y), w0, w1, w2, w3);
-                sum2 = multiply(sum2, x[tap2.x + c] * f32(tap2.y), w0, w1, w2, w3);
-                sum3 = multiply(sum3, x[tap3.x + c] * f32(tap3.y), w0, w1, w2, w3);
+                sum0 = multiply(sum0, vec4f(x[tap0.x + c]) * f32(tap0.y), w0, w1, w2, w3);
+                sum1 = multiply(sum1, vec4f(x[tap1.x + c]) * f32(tap1.y), w0, w1, w2, w3);
+                sum2 = multiply(sum2, vec4f(x[tap2.x + c]) * f32(tap2.y), w0, w1, w2, w3);
+                sum3 = multiply(sum3, vec4f(x[tap3.x + c]) * f32(tap3.y), w0, w1, w2, w3);
             }
         }
     }

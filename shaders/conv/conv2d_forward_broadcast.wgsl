@@ -5,7 +5,7 @@
 //         travels as two u64, which halves the loads. What the variant does not name is not touched.
 // Work:   the 8 lanes of a subgroup are 8 output pixels; each does 2 pixels, 8 apart, × 4 vec4s of K. The lanes load the 16
 //         vec4s of weights between them, two each, and pass them around by broadcast; so also bias and affine.
-// Needs:  subgroup, int64. At most 2²⁴ pixels. Variants: BIAS, AFFINE, RESIDUAL, RELU.
+// Needs:  subgroup, int64. At most 2²⁴ pixels. Variants: f16, BIAS, AFFINE, RESIDUAL, RELU.
 
 override BIAS: bool = false;
 override AFFINE: bool = false;
@@ -18,12 +18,12 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> x: array<vec2<u64>>;
+@group(0) @binding(1) var<storage, read_write> x: array<Stored>;
 @group(0) @binding(2) var<storage, read_write> weight: array<vec2<u64>>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec2<u64>>;
+@group(0) @binding(3) var<storage, read_write> y: array<Stored>;
 @group(0) @binding(4) var<storage, read_write> bias: array<vec2<u64>>;
 @group(0) @binding(5) var<storage, read_write> affine: array<vec2<u64>>;
-@group(0) @binding(6) var<storage, read_write> residual: array<vec2<u64>>;
+@group(0) @binding(6) var<storage, read_write> residual: array<Stored>;
 
 fn unpack(v: vec2<u64>) -> vec4f {
     let low = vec2u(v);
@@ -35,6 +35,14 @@ fn pack(v: vec4f) -> vec2<u64> {
     let bits = bitcast<vec4u>(v);
     return vec2<u64>(bits.xz) | (vec2<u64>(bits.yw) << vec2u(32u));
 }
+
+// A vec4 of activations, as it lies in memory.
+alias Stored = vec2<u64>; // only f32
+// only f16: alias Stored = u64;
+fn widen(v: Stored) -> vec4f { return unpack(v); } // only f32
+// only f16: fn widen(v: Stored) -> vec4f { return vec4f(unpack2x16float(u32(v)), unpack2x16float(u32(v >> 32u))); }
+fn narrow(v: vec4f) -> Stored { return pack(v); } // only f32
+// only f16: fn narrow(v: vec4f) -> Stored { return u64(pack2x16float(v.xy)) | (u64(pack2x16float(v.zw)) << 32u); }
 
 // a / b for a below 2²⁴: the lanes divide one after the other where integers do.
 fn divide(a: u32, b: u32) -> u32 {
@@ -81,12 +89,12 @@ fn finish(pixel: u32, k: u32, sum: vec4f, offset: vec4f, scale: vec4f, shift: ve
             value = value * scale + shift;
         }
         if RESIDUAL {
-            value += unpack(residual[at]);
+            value += widen(residual[at]);
         }
         if RELU {
             value = max(value, vec4f());
         }
-        y[at] = pack(value);
+        y[at] = narrow(value);
     }
 }
 
@@ -127,8 +135,8 @@ fn conv2d_forward_broadcast(
             let from_b = select(0u, ((corner_b.x + tap_b.x) * params.w + tap_b.y) * params.c4, inside_b);
             for (var c = 0u; c < params.c4; c++) {
                 // All loads before all arithmetic: each is a loop over the lanes, and what is live across it goes to memory.
-                let va = unpack(x[from_a + c]);
-                let vb = unpack(x[from_b + c]);
+                let va = widen(x[from_a + c]);
+                let vb = widen(x[from_b + c]);
                 let f01 = unpack(weight[at]);
                 let f23 = unpack(weight[at + 2u * params.k4]);
                 at += 4u * params.k4;

@@ -8,8 +8,11 @@
 // Work:   a workgroup has 8 vec4 columns of C × 16 tiles of 4 input pixels of one row, sw apart, so that the same filter
 //         columns meet all four; what lies beyond the end is computed on clamped indices and not stored. The column sums are
 //         a lane's, then a tree over the tiles.
-// Needs:  default limits. Variants: ADD, MASK, REDUCE.
+// Needs:  default limits. Variants: f16 (shader-f16), ADD, MASK, REDUCE.
 
+// only f16: enable f16;
+alias Stored = f32; // only f32
+// only f16: alias Stored = f16;
 override ADD: bool = false;
 override MASK: bool = false;
 override REDUCE: bool = false;
@@ -27,12 +30,12 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> grad_y: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> grad_y: array<vec4<Stored>>;
 @group(0) @binding(2) var<storage, read_write> weight: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> grad_x: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> other: array<vec4f>;
-@group(0) @binding(5) var<storage, read_write> x: array<vec4f>;
-@group(0) @binding(6) var<storage, read_write> z: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> grad_x: array<vec4<Stored>>;
+@group(0) @binding(4) var<storage, read_write> other: array<vec4<Stored>>;
+@group(0) @binding(5) var<storage, read_write> x: array<vec4<Stored>>;
+@group(0) @binding(6) var<storage, read_write> z: array<vec4<Stored>>;
 @group(0) @binding(7) var<storage, read_write> statistics: array<vec4f>;
 @group(0) @binding(8) var<storage, read_write> partials: array<vec4f>;
 
@@ -56,15 +59,15 @@ struct Totals { sum: vec4f, product: vec4f }
 fn finish(totals: ptr<function, Totals>, at: u32, mean: vec4f, sum: vec4f) {
     var g = sum;
     if ADD {
-        g += other[at];
+        g += vec4f(other[at]);
     }
     if MASK {
-        g = select(vec4f(), g, x[at] > vec4f());
+        g = select(vec4f(), g, vec4f(x[at]) > vec4f());
     }
-    grad_x[at] = g;
+    grad_x[at] = vec4<Stored>(g);
     if REDUCE {
         (*totals).sum += g;
-        (*totals).product += g * (z[at] - mean);
+        (*totals).product += g * (vec4f(z[at]) - mean);
     }
 }
 
@@ -113,10 +116,10 @@ fn conv2d_grad_input(
                 let w1 = weight[at + params.k4 + k];
                 let w2 = weight[at + 2u * params.k4 + k];
                 let w3 = weight[at + 3u * params.k4 + k];
-                sum0 = multiply(sum0, grad_y[tap0.x + k] * f32(tap0.y), w0, w1, w2, w3);
-                sum1 = multiply(sum1, grad_y[tap1.x + k] * f32(tap1.y), w0, w1, w2, w3);
-                sum2 = multiply(sum2, grad_y[tap2.x + k] * f32(tap2.y), w0, w1, w2, w3);
-                sum3 = multiply(sum3, grad_y[tap3.x + k] * f32(tap3.y), w0, w1, w2, w3);
+                sum0 = multiply(sum0, vec4f(grad_y[tap0.x + k]) * f32(tap0.y), w0, w1, w2, w3);
+                sum1 = multiply(sum1, vec4f(grad_y[tap1.x + k]) * f32(tap1.y), w0, w1, w2, w3);
+                sum2 = multiply(sum2, vec4f(grad_y[tap2.x + k]) * f32(tap2.y), w0, w1, w2, w3);
+                sum3 = multiply(sum3, vec4f(grad_y[tap3.x + k]) * f32(tap3.y), w0, w1, w2, w3);
             }
         }
     }

@@ -6,7 +6,7 @@
 // Work:   pixels whose row and column leave the same remainders by the stride (a phase) meet the same filter positions: the 8
 //         lanes of a subgroup are 8 pixels of a phase; each does 2 pixels, 8 apart, × 4 vec4s of C. The lanes load the 16
 //         weight vec4s between them, two each, and pass them around by broadcast.
-// Needs:  subgroup, int64. At most 2²⁴ pixels. Variants: ADD, MASK.
+// Needs:  subgroup, int64. At most 2²⁴ pixels. Variants: f16, ADD, MASK.
 
 override ADD: bool = false;
 override MASK: bool = false;
@@ -21,11 +21,11 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> grad_y: array<vec2<u64>>;
+@group(0) @binding(1) var<storage, read_write> grad_y: array<Stored>;
 @group(0) @binding(2) var<storage, read_write> weight: array<vec2<u64>>;
-@group(0) @binding(3) var<storage, read_write> grad_x: array<vec2<u64>>;
-@group(0) @binding(4) var<storage, read_write> other: array<vec2<u64>>;
-@group(0) @binding(5) var<storage, read_write> x: array<vec2<u64>>;
+@group(0) @binding(3) var<storage, read_write> grad_x: array<Stored>;
+@group(0) @binding(4) var<storage, read_write> other: array<Stored>;
+@group(0) @binding(5) var<storage, read_write> x: array<Stored>;
 
 fn unpack(v: vec2<u64>) -> vec4f {
     let low = vec2u(v);
@@ -37,6 +37,14 @@ fn pack(v: vec4f) -> vec2<u64> {
     let bits = bitcast<vec4u>(v);
     return vec2<u64>(bits.xz) | (vec2<u64>(bits.yw) << vec2u(32u));
 }
+
+// A vec4 of activations, as it lies in memory.
+alias Stored = vec2<u64>; // only f32
+// only f16: alias Stored = u64;
+fn widen(v: Stored) -> vec4f { return unpack(v); } // only f32
+// only f16: fn widen(v: Stored) -> vec4f { return vec4f(unpack2x16float(u32(v)), unpack2x16float(u32(v >> 32u))); }
+fn narrow(v: vec4f) -> Stored { return pack(v); } // only f32
+// only f16: fn narrow(v: vec4f) -> Stored { return u64(pack2x16float(v.xy)) | (u64(pack2x16float(v.zw)) << 32u); }
 
 // a / b for a below 2²⁴: the lanes divide one after the other where integers do.
 fn divide(a: u32, b: u32) -> u32 {
@@ -75,12 +83,12 @@ fn finish(pixel: vec2u, c: u32, sum: vec4f) {
         let at = pixel.x * params.c4 + c;
         var g = sum;
         if ADD {
-            g += unpack(other[at]);
+            g += widen(other[at]);
         }
         if MASK {
-            g = select(vec4f(), g, unpack(x[at]) > vec4f());
+            g = select(vec4f(), g, widen(x[at]) > vec4f());
         }
-        grad_x[at] = pack(g);
+        grad_x[at] = narrow(g);
     }
 }
 
@@ -124,8 +132,8 @@ fn conv2d_grad_input_broadcast(
             let filters = (r * params.s + s) * params.c4 * 4u * params.k4;
             for (var k = 0u; k < params.k4; k++) {
                 // All loads before all arithmetic: each is a loop over the lanes, and what is live across it goes to memory.
-                let load_a = unpack(grad_y[from_a + k]);
-                let load_b = unpack(grad_y[from_b + k]);
+                let load_a = widen(grad_y[from_a + k]);
+                let load_b = widen(grad_y[from_b + k]);
                 let low = unpack(weight[filters + row0 + k]);
                 let high = unpack(weight[filters + row1 + k]);
                 let a = select(vec4f(), load_a, inside_a);

@@ -2,8 +2,11 @@
 //   partial[g,r,s,c,k] = Σ_{(n,oy) in group g} Σ_ox x[n, oy·sh + r - ph, ox·sw + s - pw, c] · grad_y[n,oy,ox,k]
 // Layout: x [N,H,W,C/4], grad_y [N,Ho,Wo,K/4], partial [G,R,S,C,K/4]; summed over g in fixed order by sum_groups.
 // Work:   a workgroup has 8 vec4 columns of K × 4 channels of C, for one filter position and one group of `rows` output rows.
-// Needs:  default limits.
+// Needs:  default limits. Variants: f16 (shader-f16).
 
+// only f16: enable f16;
+alias Stored = f32; // only f32
+// only f16: alias Stored = f16;
 struct Params {
     n: u32, h: u32, w: u32, c4: u32,
     ho: u32, wo: u32, k4: u32,
@@ -13,8 +16,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> grad_y: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> x: array<vec4<Stored>>;
+@group(0) @binding(2) var<storage, read_write> grad_y: array<vec4<Stored>>;
 @group(0) @binding(3) var<storage, read_write> partial: array<vec4f>;
 
 @compute @workgroup_size(8)
@@ -53,8 +56,8 @@ fn conv2d_grad_weight(
         var source = (line + u32(left) * params.stride_w + s - params.pad_w) * params.c4 + c;
         var gradient = (row * params.wo + u32(left)) * params.k4 + k;
         for (var ox = left; ox < end; ox++) {
-            let v = x[source];
-            let g = grad_y[gradient];
+            let v = vec4f(x[source]);
+            let g = vec4f(grad_y[gradient]);
             sum0 = fma(vec4f(v.x), g, sum0);
             sum1 = fma(vec4f(v.y), g, sum1);
             sum2 = fma(vec4f(v.z), g, sum2);

@@ -4,7 +4,7 @@
 //         Summed over g in fixed order by sum_groups.
 // Work:   a subgroup does one group of pixels: its 8 lanes are 8 vec4s of K, each with 16 rows (r,s,c) of the weight. For 8
 //         pixels the lanes load x, one pixel each, and pass it around by broadcast.
-// Needs:  subgroup, int64. At most 2²⁴ pixels.
+// Needs:  subgroup, int64. At most 2²⁴ pixels. Variants: f16.
 
 struct Params {
     n: u32, h: u32, w: u32, c4: u32,
@@ -16,8 +16,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> x: array<vec2<u64>>;
-@group(0) @binding(2) var<storage, read_write> grad_y: array<vec2<u64>>;
+@group(0) @binding(1) var<storage, read_write> x: array<Stored>;
+@group(0) @binding(2) var<storage, read_write> grad_y: array<Stored>;
 @group(0) @binding(3) var<storage, read_write> partial: array<vec2<u64>>;
 
 fn unpack(v: vec2<u64>) -> vec4f {
@@ -30,6 +30,12 @@ fn pack(v: vec4f) -> vec2<u64> {
     let bits = bitcast<vec4u>(v);
     return vec2<u64>(bits.xz) | (vec2<u64>(bits.yw) << vec2u(32u));
 }
+
+// A vec4 of activations, as it lies in memory.
+alias Stored = vec2<u64>; // only f32
+// only f16: alias Stored = u64;
+fn widen(v: Stored) -> vec4f { return unpack(v); } // only f32
+// only f16: fn widen(v: Stored) -> vec4f { return vec4f(unpack2x16float(u32(v)), unpack2x16float(u32(v >> 32u))); }
 
 // a / b for a below 2²⁴: the lanes divide one after the other where integers do.
 fn divide(a: u32, b: u32) -> u32 {
@@ -54,7 +60,7 @@ fn load(s: Source, at: vec3u, counts: bool) -> vec4f {
     let i = at.yz * vec2u(params.stride_h, params.stride_w) + s.tap;
     let inside = counts && i.x < params.h && i.y < params.w;
     let pixel = select(0u, (at.x * params.h + i.x) * params.w + i.y, inside);
-    return select(vec4f(), unpack(x[pixel * params.c4 + s.c]), inside);
+    return select(vec4f(), widen(x[pixel * params.c4 + s.c]), inside);
 }
 
 // The sums of four channels × one vec4 of K.
@@ -89,7 +95,7 @@ fn accumulate(v0: vec4f, v1: vec4f, v2: vec4f, v3: vec4f, g: vec4f) {
 }
 
 fn gradient(m: u32, k: u32) -> vec4f {
-    return unpack(grad_y[min(m, params.pixels - 1u) * params.k4 + k]);
+    return widen(grad_y[min(m, params.pixels - 1u) * params.k4 + k]);
 }
 
 @compute @workgroup_size(8)

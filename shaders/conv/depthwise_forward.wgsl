@@ -4,8 +4,11 @@
 // Layout: x [N,H,W,C/4], weight [R,S,C/4], bias [C/4], affine [2,C/4]: scale, shift; y [N,Ho,Wo,C/4]; C padded
 //         with zeros. What the variant does not name is not touched.
 // Work:   an invocation does one vec4 column of 4 output pixels of a row; what lies beyond the end is not stored.
-// Needs:  default limits. Variants: BIAS, AFFINE, RELU.
+// Needs:  default limits. Variants: f16 (shader-f16), BIAS, AFFINE, RELU.
 
+// only f16: enable f16;
+alias Stored = f32; // only f32
+// only f16: alias Stored = f16;
 override BIAS: bool = false;
 override AFFINE: bool = false;
 override RELU: bool = false;
@@ -19,16 +22,16 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> x: array<vec4<Stored>>;
 @group(0) @binding(2) var<storage, read_write> weight: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4<Stored>>;
 @group(0) @binding(4) var<storage, read_write> bias: array<vec4f>;
 @group(0) @binding(5) var<storage, read_write> affine: array<vec4f>;
 
 // x at column ix of the row that begins at `line`, or 0 outside the image.
 fn load(line: u32, ix: u32, inside: bool) -> vec4f {
     let here = inside && ix < params.w;
-    return x[select(0u, line + ix * params.c4, here)] * f32(here);
+    return vec4f(x[select(0u, line + ix * params.c4, here)]) * f32(here);
 }
 
 // What follows the sums of a column, as one product and one sum.
@@ -90,14 +93,14 @@ fn depthwise_forward(
     }
     let at = (row * params.wo + ox) * params.c4 + c;
     let map = map_of(c);
-    y[at] = finish(map, sum0);
+    y[at] = vec4<Stored>(finish(map, sum0));
     if ox + 1u < params.wo {
-        y[at + params.c4] = finish(map, sum1);
+        y[at + params.c4] = vec4<Stored>(finish(map, sum1));
     }
     if ox + 2u < params.wo {
-        y[at + 2u * params.c4] = finish(map, sum2);
+        y[at + 2u * params.c4] = vec4<Stored>(finish(map, sum2));
     }
     if ox + 3u < params.wo {
-        y[at + 3u * params.c4] = finish(map, sum3);
+        y[at + 3u * params.c4] = vec4<Stored>(finish(map, sum3));
     }
 }

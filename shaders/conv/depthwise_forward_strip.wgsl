@@ -6,7 +6,7 @@
 //         FLIP takes weight[2-r,2-s,c]: so the gradient with respect to x is computed at stride 1.
 // Work:   an invocation walks down a strip of 4 output columns of one vec4 of C with the filter in registers: each input
 //         vector is loaded once and added to all the output rows that it belongs to.
-// Needs:  int64. Variants: STRIDE (1 or 2), FLIP, BIAS, AFFINE, RELU.
+// Needs:  int64. Variants: f16, STRIDE (1 or 2), FLIP, BIAS, AFFINE, RELU.
 
 struct Params { h: u32, w: u32, c4: u32, ho: u32, wo: u32, pad_h: u32, pad_w: u32, strips: u32, count: u32 }
 
@@ -17,9 +17,9 @@ override AFFINE: bool = false;
 override RELU: bool = false;
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> x: array<vec2<u64>>;
+@group(0) @binding(1) var<storage, read_write> x: array<Stored>;
 @group(0) @binding(2) var<storage, read_write> weight: array<vec2<u64>>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec2<u64>>;
+@group(0) @binding(3) var<storage, read_write> y: array<Stored>;
 @group(0) @binding(4) var<storage, read_write> bias: array<vec2<u64>>;
 @group(0) @binding(5) var<storage, read_write> affine: array<vec2<u64>>;
 
@@ -33,6 +33,14 @@ fn pack(v: vec4f) -> vec2<u64> {
     let bits = bitcast<vec4u>(v);
     return vec2<u64>(bits.xz) | (vec2<u64>(bits.yw) << vec2u(32u));
 }
+
+// A vec4 of activations, as it lies in memory.
+alias Stored = vec2<u64>; // only f32
+// only f16: alias Stored = u64;
+fn widen(v: Stored) -> vec4f { return unpack(v); } // only f32
+// only f16: fn widen(v: Stored) -> vec4f { return vec4f(unpack2x16float(u32(v)), unpack2x16float(u32(v >> 32u))); }
+fn narrow(v: vec4f) -> Stored { return pack(v); } // only f32
+// only f16: fn narrow(v: vec4f) -> Stored { return u64(pack2x16float(v.xy)) | (u64(pack2x16float(v.zw)) << 32u); }
 
 // One row of the filter.
 struct Taps { t0: vec4f, t1: vec4f, t2: vec4f }
@@ -52,7 +60,7 @@ struct Segment { x0: vec4f, x1: vec4f, x2: vec4f, x3: vec4f, x4: vec4f, x5: vec4
 // x at column ix of the row that begins at `line`, or 0 outside the image.
 fn load(line: u32, ix: u32, inside: bool) -> vec4f {
     let here = inside && ix < params.w;
-    return select(vec4f(), unpack(x[select(0u, line + ix * params.c4, here)]), here);
+    return select(vec4f(), widen(x[select(0u, line + ix * params.c4, here)]), here);
 }
 
 // Row iy of image n from column ix on; both have wrapped where they lie above or left of the image.
@@ -122,15 +130,15 @@ fn finish(map: Map, sum: vec4f) -> vec4f {
 }
 
 fn store(at: u32, ox: u32, map: Map, sums: Sums) {
-    y[at] = pack(finish(map, sums.s0));
+    y[at] = narrow(finish(map, sums.s0));
     if ox + 1u < params.wo {
-        y[at + params.c4] = pack(finish(map, sums.s1));
+        y[at + params.c4] = narrow(finish(map, sums.s1));
     }
     if ox + 2u < params.wo {
-        y[at + 2u * params.c4] = pack(finish(map, sums.s2));
+        y[at + 2u * params.c4] = narrow(finish(map, sums.s2));
     }
     if ox + 3u < params.wo {
-        y[at + 3u * params.c4] = pack(finish(map, sums.s3));
+        y[at + 3u * params.c4] = narrow(finish(map, sums.s3));
     }
 }
 

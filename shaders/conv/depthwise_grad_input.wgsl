@@ -3,8 +3,11 @@
 // Layout: grad_y [N,Ho,Wo,C/4], weight [R,S,C/4], grad_x [N,H,W,C/4]; C padded with zeros.
 // Work:   an invocation does one vec4 column of 4 input pixels of a row, sw apart, so that the same filter columns meet all
 //         four; what lies beyond the end is not stored.
-// Needs:  default limits.
+// Needs:  default limits. Variants: f16 (shader-f16).
 
+// only f16: enable f16;
+alias Stored = f32; // only f32
+// only f16: alias Stored = f16;
 struct Params {
     n: u32, h: u32, w: u32, c4: u32,
     ho: u32, wo: u32,
@@ -14,14 +17,14 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> grad_y: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> grad_y: array<vec4<Stored>>;
 @group(0) @binding(2) var<storage, read_write> weight: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> grad_x: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> grad_x: array<vec4<Stored>>;
 
 // grad_y at column ox of the row that begins at `line`, or 0 outside.
 fn load(line: u32, ox: i32, inside: bool) -> vec4f {
     let here = inside && u32(ox) < params.wo;
-    return grad_y[select(0u, line + u32(ox) * params.c4, here)] * f32(here);
+    return vec4f(grad_y[select(0u, line + u32(ox) * params.c4, here)]) * f32(here);
 }
 
 @compute @workgroup_size(64)
@@ -61,15 +64,15 @@ fn depthwise_grad_input(
     }
     let at = row * params.w * params.c4 + c;
     if ix < params.w {
-        grad_x[at + ix * params.c4] = sum0;
+        grad_x[at + ix * params.c4] = vec4<Stored>(sum0);
     }
     if ix + params.stride_w < params.w {
-        grad_x[at + (ix + params.stride_w) * params.c4] = sum1;
+        grad_x[at + (ix + params.stride_w) * params.c4] = vec4<Stored>(sum1);
     }
     if ix + 2u * params.stride_w < params.w {
-        grad_x[at + (ix + 2u * params.stride_w) * params.c4] = sum2;
+        grad_x[at + (ix + 2u * params.stride_w) * params.c4] = vec4<Stored>(sum2);
     }
     if ix + 3u * params.stride_w < params.w {
-        grad_x[at + (ix + 3u * params.stride_w) * params.c4] = sum3;
+        grad_x[at + (ix + 3u * params.stride_w) * params.c4] = vec4<Stored>(sum3);
     }
 }

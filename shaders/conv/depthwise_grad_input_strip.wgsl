@@ -4,14 +4,14 @@
 // Layout: grad_y [N,Ho,Wo,C/4], weight [3,3,C/4], grad_x [N,H,W,C/4]; a vec4 of f32 travels as two u64, which halves the loads.
 // Work:   an invocation walks down a strip of 4 columns of grad_y and the 8 of grad_x below them, 2u - pw and 2u + 1 - pw for
 //         column u, of one vec4 of C with the filter in registers: each row of grad_y is loaded once.
-// Needs:  int64.
+// Needs:  int64. Variants: f16.
 
 struct Params { h: u32, w: u32, c4: u32, ho: u32, wo: u32, pad_h: u32, pad_w: u32, strips: u32, rows: u32, count: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> grad_y: array<vec2<u64>>;
+@group(0) @binding(1) var<storage, read_write> grad_y: array<Stored>;
 @group(0) @binding(2) var<storage, read_write> weight: array<vec2<u64>>;
-@group(0) @binding(3) var<storage, read_write> grad_x: array<vec2<u64>>;
+@group(0) @binding(3) var<storage, read_write> grad_x: array<Stored>;
 
 fn unpack(v: vec2<u64>) -> vec4f {
     let low = vec2u(v);
@@ -23,6 +23,14 @@ fn pack(v: vec4f) -> vec2<u64> {
     let bits = bitcast<vec4u>(v);
     return vec2<u64>(bits.xz) | (vec2<u64>(bits.yw) << vec2u(32u));
 }
+
+// A vec4 of activations, as it lies in memory.
+alias Stored = vec2<u64>; // only f32
+// only f16: alias Stored = u64;
+fn widen(v: Stored) -> vec4f { return unpack(v); } // only f32
+// only f16: fn widen(v: Stored) -> vec4f { return vec4f(unpack2x16float(u32(v)), unpack2x16float(u32(v >> 32u))); }
+fn narrow(v: vec4f) -> Stored { return pack(v); } // only f32
+// only f16: fn narrow(v: vec4f) -> Stored { return u64(pack2x16float(v.xy)) | (u64(pack2x16float(v.zw)) << 32u); }
 
 // One row of the filter.
 struct Taps { t0: vec4f, t1: vec4f, t2: vec4f }
@@ -40,7 +48,7 @@ struct Segment { g0: vec4f, g1: vec4f, g2: vec4f, g3: vec4f, g4: vec4f }
 
 fn load(line: u32, ox: u32, inside: bool) -> vec4f {
     let here = inside && ox < params.wo;
-    return select(vec4f(), unpack(grad_y[select(0u, line + ox * params.c4, here)]), here);
+    return select(vec4f(), widen(grad_y[select(0u, line + ox * params.c4, here)]), here);
 }
 
 fn segment(n: u32, oy: u32, u: u32, c: u32) -> Segment {
@@ -69,7 +77,7 @@ fn add(s: Sums, g: Segment, w: Taps) -> Sums {
 
 fn store(line: u32, ix: u32, inside: bool, value: vec4f) {
     if inside && ix < params.w {
-        grad_x[line + ix * params.c4] = pack(value);
+        grad_x[line + ix * params.c4] = narrow(value);
     }
 }
 

@@ -4,7 +4,7 @@
 //         Summed over g in fixed order by sum_groups.
 // Work:   an invocation walks down the strips of 4 output columns of one group for one vec4 of C: each input and each
 //         gradient is loaded once and kept for all the filter positions at which they meet.
-// Needs:  int64. Variants: STRIDE (1 or 2).
+// Needs:  int64. Variants: f16, STRIDE (1 or 2).
 
 struct Params {
     h: u32, w: u32, c4: u32, ho: u32, wo: u32, pad_h: u32, pad_w: u32,
@@ -15,8 +15,8 @@ struct Params {
 override STRIDE: u32 = 1;
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> x: array<vec2<u64>>;
-@group(0) @binding(2) var<storage, read_write> grad_y: array<vec2<u64>>;
+@group(0) @binding(1) var<storage, read_write> x: array<Stored>;
+@group(0) @binding(2) var<storage, read_write> grad_y: array<Stored>;
 @group(0) @binding(3) var<storage, read_write> partial: array<vec2<u64>>;
 
 fn unpack(v: vec2<u64>) -> vec4f {
@@ -30,13 +30,19 @@ fn pack(v: vec4f) -> vec2<u64> {
     return vec2<u64>(bits.xz) | (vec2<u64>(bits.yw) << vec2u(32u));
 }
 
+// A vec4 of activations, as it lies in memory.
+alias Stored = vec2<u64>; // only f32
+// only f16: alias Stored = u64;
+fn widen(v: Stored) -> vec4f { return unpack(v); } // only f32
+// only f16: fn widen(v: Stored) -> vec4f { return vec4f(unpack2x16float(u32(v)), unpack2x16float(u32(v >> 32u))); }
+
 // The input vectors of a row under a strip: 6 at stride 1, 9 at stride 2.
 struct Segment { x0: vec4f, x1: vec4f, x2: vec4f, x3: vec4f, x4: vec4f, x5: vec4f, x6: vec4f, x7: vec4f, x8: vec4f }
 
 // x at column ix of the row that begins at `line`, or 0 outside the image.
 fn load(line: u32, ix: u32, inside: bool) -> vec4f {
     let here = inside && ix < params.w;
-    return select(vec4f(), unpack(x[select(0u, line + ix * params.c4, here)]), here);
+    return select(vec4f(), widen(x[select(0u, line + ix * params.c4, here)]), here);
 }
 
 // Row iy of image n from column ix on; both have wrapped where they lie above or left of the image.
@@ -63,7 +69,7 @@ struct Gradients { g0: vec4f, g1: vec4f, g2: vec4f, g3: vec4f }
 
 fn gradient(line: u32, ox: u32, inside: bool) -> vec4f {
     let here = inside && ox < params.wo;
-    return select(vec4f(), unpack(grad_y[select(0u, line + ox * params.c4, here)]), here);
+    return select(vec4f(), widen(grad_y[select(0u, line + ox * params.c4, here)]), here);
 }
 
 fn gradients(n: u32, oy: u32, ox: u32, c: u32) -> Gradients {

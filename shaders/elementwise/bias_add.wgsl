@@ -3,17 +3,20 @@
 // Layout: x, y [rows, columns] vec4; bias [columns] vec4.
 // Work:   an invocation does ROWS rows of one vec4 column, so that the bias is loaded and the index divided once; tail rows
 //         and invocations beyond the end do nothing.
-// Needs:  default limits. Variants: RELU.
+// Needs:  default limits. Variants: f16 (shader-f16), RELU.
 
+// only f16: enable f16;
+alias Stored = f32; // only f32
+// only f16: alias Stored = f16;
 override RELU: bool = false;
 const ROWS = 8u;
 
 struct Params { rows: u32, columns: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> x: array<vec4<Stored>>;
 @group(0) @binding(2) var<storage, read_write> bias: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4<Stored>>;
 
 @compute @workgroup_size(64)
 fn bias_add(
@@ -29,10 +32,10 @@ fn bias_add(
     let offset = bias[column];
     for (var row = first; row < last; row++) {
         let at = row * params.columns + column;
-        var sum = x[at] + offset;
+        var sum = vec4f(x[at]) + offset;
         if RELU {
             sum = max(sum, vec4f());
         }
-        y[at] = sum;
+        y[at] = vec4<Stored>(sum);
     }
 }

@@ -3,12 +3,15 @@
 // Layout: grad_y [rows, columns] vec4; partials [groups, columns] vec4; finished in fixed order by bias_grad_finish.
 // Work:   an invocation sums one group's rows of one vec4 column; the last group has fewer rows; invocations beyond the end
 //         do nothing.
-// Needs:  default limits.
+// Needs:  default limits. Variants: f16 (shader-f16).
 
+// only f16: enable f16;
+alias Stored = f32; // only f32
+// only f16: alias Stored = f16;
 struct Params { rows: u32, columns: u32, group_rows: u32, groups: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> grad_y: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> grad_y: array<vec4<Stored>>;
 @group(0) @binding(2) var<storage, read_write> partials: array<vec4f>;
 
 @compute @workgroup_size(64)
@@ -27,7 +30,7 @@ fn bias_grad_reduce(
     let last = min(first + params.group_rows, params.rows);
     var sum = vec4f();
     for (var row = first; row < last; row++) {
-        sum += grad_y[row * params.columns + column];
+        sum += vec4f(grad_y[row * params.columns + column]);
     }
     partials[i] = sum;
 }

@@ -3,14 +3,17 @@
 //   y[i] = hash(seed, step, stream, i) >= threshold ? x[i] · scale : 0
 // Layout: schedule [8] u32, of which [4] is the step and [5] the seed (see the twins of optim); x, y [count] vec4.
 // Work:   an invocation does one vec4; invocations beyond the end do nothing.
-// Needs:  default limits.
+// Needs:  default limits. Variants: f16 (shader-f16).
 
+// only f16: enable f16;
+alias Stored = f32; // only f32
+// only f16: alias Stored = f16;
 struct Params { count: u32, stream: u32, threshold: u32, scale: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> schedule: array<u32>;
-@group(0) @binding(2) var<storage, read_write> x: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> x: array<vec4<Stored>>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4<Stored>>;
 
 // The finaliser of MurmurHash3 (Appleby), a bijection in which every input bit flips every output bit with even odds.
 fn mix(value: vec4u) -> vec4u {
@@ -34,5 +37,5 @@ fn dropout(
     hash = mix(hash + params.stream);
     hash = mix(hash + schedule[4]);
     hash = mix(hash + schedule[5]);
-    y[i] = select(vec4f(), x[i] * params.scale, hash >= vec4u(params.threshold));
+    y[i] = vec4<Stored>(select(vec4f(), vec4f(x[i]) * params.scale, hash >= vec4u(params.threshold)));
 }

@@ -5,8 +5,11 @@
 // Layout: pixels [N,H,W,3] u8 (GREY [N,H,W]), four a word, the first in the lowest bits; matrices [N,2] vec4: a b c d, e f · ·
 //         with source x = a u + b v + c and source y = d u + e v + f; y [N,height,width] vec4; count = N·height·width.
 // Work:   an invocation does one pixel of y; invocations beyond the end do nothing.
-// Needs:  default limits. Variants: GREY.
+// Needs:  default limits. Variants: f16 (shader-f16), GREY.
 
+// only f16: enable f16;
+alias Stored = f32; // only f32
+// only f16: alias Stored = f16;
 override GREY: bool = false;
 
 struct Params { count: u32, h: u32, w: u32, height: u32, width: u32 }
@@ -14,7 +17,7 @@ struct Params { count: u32, h: u32, w: u32, height: u32, width: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> pixels: array<u32>;
 @group(0) @binding(2) var<storage, read_write> matrices: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4<Stored>>;
 
 // The pixel at a position of an image, clamped to the border.
 fn load(image: u32, position: vec2i) -> vec3f {
@@ -56,5 +59,5 @@ fn image_input(
     let at = vec2i(corner);
     let above = mix(load(image, at), load(image, at + vec2i(1, 0)), share.x);
     let below = mix(load(image, at + vec2i(0, 1)), load(image, at + vec2i(1, 1)), share.x);
-    y[i] = vec4f(mix(above, below, share.y) / 127.5 - 1.0, 0.0);
+    y[i] = vec4<Stored>(vec4f(mix(above, below, share.y) / 127.5 - 1.0, 0.0));
 }

@@ -4,8 +4,11 @@
 //   grad p   = -w_va / (n D) ((y - mean(y)) - CCC (p - mean(y))), times 1 - p² where p is a tanh
 // Layout: labels, tables, scratch as objective_terms and objective_reduce have them; grad_logits [N, WIDTH], 0 in the padding.
 // Work:   an invocation does one element of grad_logits.
-// Needs:  default limits.
+// Needs:  default limits. Variants: f16 (shader-f16).
 
+// only f16: enable f16;
+alias Stored = f32; // only f32
+// only f16: alias Stored = f16;
 struct Params {
     batch: u32,
     width: u32,
@@ -24,7 +27,7 @@ const ROWS = 13u; // before those of the classes
 @group(0) @binding(1) var<storage, read_write> labels: array<vec4u>;
 @group(0) @binding(2) var<storage, read_write> tables: array<f32>;
 @group(0) @binding(3) var<storage, read_write> scratch: array<f32>;
-@group(0) @binding(4) var<storage, read_write> grad_logits: array<f32>;
+@group(0) @binding(4) var<storage, read_write> grad_logits: array<Stored>;
 
 fn at(k: u32, image: u32) -> u32 {
     return k * params.batch + image;
@@ -91,5 +94,5 @@ fn objective_grad(
     } else if params.valence_arousal > 0u && axis < 2u {
         grad = of_axis(image, axis);
     }
-    grad_logits[element] = grad;
+    grad_logits[element] = Stored(grad);
 }

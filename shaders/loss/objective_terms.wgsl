@@ -6,8 +6,11 @@
 //         scratch rows of N: 5 terms, 5 shares of the image in their means, valence and arousal (labelled, p, p), then
 //         p [E], ∂expression [E], ∂soft co-annotation [E], ∂units [A], ∂co-annotated [A], ∂H/∂z_i [A], ∂H/∂q [A], q [A].
 // Work:   an invocation does one image: the one read of its logits.
-// Needs:  default limits.
+// Needs:  default limits. Variants: f16 (shader-f16).
 
+// only f16: enable f16;
+alias Stored = f32; // only f32
+// only f16: alias Stored = f16;
 struct Params {
     batch: u32,
     width: u32,
@@ -29,7 +32,7 @@ const CLAMP = 1e-6; // q lies within [CLAMP, 1 - CLAMP]
 const ROWS = 13u; // before those of the classes
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> logits: array<f32>;
+@group(0) @binding(1) var<storage, read_write> logits: array<Stored>;
 @group(0) @binding(2) var<storage, read_write> labels: array<vec4u>;
 @group(0) @binding(3) var<storage, read_write> tables: array<f32>;
 @group(0) @binding(4) var<storage, read_write> scratch: array<f32>;
@@ -98,7 +101,7 @@ fn action_units(image: u32, label: vec4u, on: vec2u) {
     let co_annotated = params.co_annotate == 1u && label.y < params.classes && annotated == 0.0;
     let wanted = select(0.0, tables[2u * table + min(label.y, max(params.classes, 1u) - 1u)], co_annotated);
     for (var i = 0u; i < params.action_units; i++) {
-        let z = logits[image * params.width + params.unit_column + i];
+        let z = f32(logits[image * params.width + params.unit_column + i]);
         let tail = exp(-abs(z));
         let p = select(tail, 1.0, z >= 0.0) / (1.0 + tail);
         let not_p = select(1.0, tail, z >= 0.0) / (1.0 + tail);
@@ -145,7 +148,7 @@ fn expressions(image: u32, label: vec4u, on: vec2u, norm: vec2f) {
     }
     _ = softmax(soft_row, image);
     for (var e = 0u; e < params.classes; e++) {
-        let loss = (norm.x - logits[image * params.width + params.class_column + e]) + norm.y; // -log p_e
+        let loss = (norm.x - f32(logits[image * params.width + params.class_column + e])) + norm.y; // -log p_e
         let p = scratch[at(ROWS + e, image)];
         let q = scratch[at(soft_row + e, image)];
         let own = select(0.0, wished(e, label.y), has_class);
@@ -179,7 +182,7 @@ fn objective_terms(
     let on = label.zw & labels[2u * image + 1u].xy;
     if params.classes > 0u {
         for (var e = 0u; e < params.classes; e++) {
-            scratch[at(ROWS + e, image)] = logits[image * params.width + params.class_column + e];
+            scratch[at(ROWS + e, image)] = f32(logits[image * params.width + params.class_column + e]);
         }
         expressions(image, label, on, softmax(ROWS, image));
     }
@@ -189,7 +192,7 @@ fn objective_terms(
         scratch[at(10u, image)] = 1.0;
         for (var axis = 0u; axis < 2u; axis++) {
             // Beyond ±10 tanh is ±1 in f32, and some drivers overflow in it.
-            let x = logits[image * params.width + params.valence + axis];
+            let x = f32(logits[image * params.width + params.valence + axis]);
             scratch[at(11u + axis, image)] = select(x, tanh(clamp(x, -10.0, 10.0)), params.valence_arousal == 2u);
         }
     }

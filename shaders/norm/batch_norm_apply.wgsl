@@ -3,8 +3,11 @@
 // Layout: x, residual, y [rows, columns] vec4; affine [2, columns]: scale, shift. Without RESIDUAL, residual is not touched.
 // Work:   an invocation does ROWS rows of one vec4 column, so that the map is loaded and the index divided once; tail rows
 //         and invocations beyond the end do nothing.
-// Needs:  default limits. Variants: RESIDUAL, RELU.
+// Needs:  default limits. Variants: f16 (shader-f16), RESIDUAL, RELU.
 
+// only f16: enable f16;
+alias Stored = f32; // only f32
+// only f16: alias Stored = f16;
 override RESIDUAL: bool = false;
 override RELU: bool = false;
 const ROWS = 8u;
@@ -12,10 +15,10 @@ const ROWS = 8u;
 struct Params { rows: u32, columns: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> residual: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> x: array<vec4<Stored>>;
+@group(0) @binding(2) var<storage, read_write> residual: array<vec4<Stored>>;
 @group(0) @binding(3) var<storage, read_write> affine: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> y: array<vec4<Stored>>;
 
 @compute @workgroup_size(64)
 fn batch_norm_apply(
@@ -32,13 +35,13 @@ fn batch_norm_apply(
     let last = min(first + ROWS, params.rows);
     for (var row = first; row < last; row++) {
         let at = row * params.columns + column;
-        var value = x[at] * scale + shift;
+        var value = vec4f(x[at]) * scale + shift;
         if RESIDUAL {
-            value += residual[at];
+            value += vec4f(residual[at]);
         }
         if RELU {
             value = max(value, vec4f());
         }
-        y[at] = value;
+        y[at] = vec4<Stored>(value);
     }
 }

@@ -4,8 +4,11 @@
 // Layout: grad_y, x, y, grad_x, grad_residual [rows, columns] vec4; coefficients [3, columns]: k1, k2, k3. Without RELU y is
 //         not touched, without RESIDUAL grad_residual is not.
 // Work:   an invocation does ROWS rows of one vec4 column; tail rows and invocations beyond the end do nothing.
-// Needs:  default limits. Variants: RESIDUAL, RELU.
+// Needs:  default limits. Variants: f16 (shader-f16), RESIDUAL, RELU.
 
+// only f16: enable f16;
+alias Stored = f32; // only f32
+// only f16: alias Stored = f16;
 override RESIDUAL: bool = false;
 override RELU: bool = false;
 const ROWS = 8u;
@@ -13,12 +16,12 @@ const ROWS = 8u;
 struct Params { rows: u32, columns: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> grad_y: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> x: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> grad_y: array<vec4<Stored>>;
+@group(0) @binding(2) var<storage, read_write> x: array<vec4<Stored>>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4<Stored>>;
 @group(0) @binding(4) var<storage, read_write> coefficients: array<vec4f>;
-@group(0) @binding(5) var<storage, read_write> grad_x: array<vec4f>;
-@group(0) @binding(6) var<storage, read_write> grad_residual: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> grad_x: array<vec4<Stored>>;
+@group(0) @binding(6) var<storage, read_write> grad_residual: array<vec4<Stored>>;
 
 @compute @workgroup_size(64)
 fn batch_norm_grad_input(
@@ -36,13 +39,13 @@ fn batch_norm_grad_input(
     let last = min(first + ROWS, params.rows);
     for (var row = first; row < last; row++) {
         let at = row * params.columns + column;
-        var u = grad_y[at];
+        var u = vec4f(grad_y[at]);
         if RELU {
-            u = select(vec4f(), u, y[at] > vec4f());
+            u = select(vec4f(), u, vec4f(y[at]) > vec4f());
         }
-        grad_x[at] = k1 * u + k2 * x[at] + k3;
+        grad_x[at] = vec4<Stored>(k1 * u + k2 * vec4f(x[at]) + k3);
         if RESIDUAL {
-            grad_residual[at] = u;
+            grad_residual[at] = vec4<Stored>(u);
         }
     }
 }

@@ -5,16 +5,19 @@
 //         sum, product; finished by batch_norm_grad_finish. Without RELU, y is not touched.
 // Work:   an invocation sums one group of one vec4 column; the last group has fewer rows; invocations beyond the end do
 //         nothing.
-// Needs:  default limits. Variants: RELU.
+// Needs:  default limits. Variants: f16 (shader-f16), RELU.
 
+// only f16: enable f16;
+alias Stored = f32; // only f32
+// only f16: alias Stored = f16;
 override RELU: bool = false;
 
 struct Params { rows: u32, columns: u32, group_rows: u32, groups: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> grad_y: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> x: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> grad_y: array<vec4<Stored>>;
+@group(0) @binding(2) var<storage, read_write> x: array<vec4<Stored>>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4<Stored>>;
 @group(0) @binding(4) var<storage, read_write> statistics: array<vec4f>;
 @group(0) @binding(5) var<storage, read_write> partials: array<vec4f>;
 
@@ -37,12 +40,12 @@ fn batch_norm_grad_reduce(
     var products = vec4f();
     for (var row = first; row < last; row++) {
         let at = row * params.columns + column;
-        var u = grad_y[at];
+        var u = vec4f(grad_y[at]);
         if RELU {
-            u = select(vec4f(), u, y[at] > vec4f());
+            u = select(vec4f(), u, vec4f(y[at]) > vec4f());
         }
         sum += u;
-        products += u * (x[at] - mean);
+        products += u * (vec4f(x[at]) - mean);
     }
     let at = 2u * block * params.columns + column;
     partials[at] = sum;

@@ -3,8 +3,11 @@
 // Layout: x [N,H,W,columns] vec4; y [N,P,Q,columns] vec4; count = N·P·Q·parts.
 // Work:   an invocation does every parts-th vec4 of one pixel of y, at most 4, so that the index is divided once;
 //         invocations beyond the end do nothing.
-// Needs:  default limits.
+// Needs:  default limits. Variants: f16 (shader-f16).
 
+// only f16: enable f16;
+alias Stored = f32; // only f32
+// only f16: alias Stored = f16;
 struct Params {
     count: u32,
     columns: u32,
@@ -21,8 +24,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> x: array<vec4<Stored>>;
+@group(0) @binding(2) var<storage, read_write> y: array<vec4<Stored>>;
 
 @compute @workgroup_size(64)
 fn avg_pool2d(
@@ -44,9 +47,9 @@ fn avg_pool2d(
         for (var r = 0u; r < params.window_h; r++) {
             let source = (image * params.h + top + r) * params.w + left;
             for (var s = 0u; s < params.window_w; s++) {
-                sum += x[(source + s) * params.columns + column];
+                sum += vec4f(x[(source + s) * params.columns + column]);
             }
         }
-        y[pixel * params.columns + column] = sum * params.share;
+        y[pixel * params.columns + column] = vec4<Stored>(sum * params.share);
     }
 }

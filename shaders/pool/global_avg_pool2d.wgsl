@@ -2,13 +2,16 @@
 //   y[n,c] = share · Σ x[n,m,c]     over the pixels m;  share = 1 / pixels
 // Layout: x [N, pixels, columns] vec4; y [N, columns] vec4; count = N·columns.
 // Work:   an invocation sums one vec4 column of one image; invocations beyond the end do nothing.
-// Needs:  default limits.
+// Needs:  default limits. Variants: f16 (shader-f16).
 
+// only f16: enable f16;
+alias Stored = f32; // only f32
+// only f16: alias Stored = f16;
 struct Params { count: u32, columns: u32, pixels: u32, share: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> x: array<vec4<Stored>>;
+@group(0) @binding(2) var<storage, read_write> y: array<vec4<Stored>>;
 
 @compute @workgroup_size(64)
 fn global_avg_pool2d(
@@ -24,7 +27,7 @@ fn global_avg_pool2d(
     let first = image * params.pixels * params.columns + i - image * params.columns;
     var sum = vec4f();
     for (var pixel = 0u; pixel < params.pixels; pixel++) {
-        sum += x[first + pixel * params.columns];
+        sum += vec4f(x[first + pixel * params.columns]);
     }
-    y[i] = sum * params.share;
+    y[i] = vec4<Stored>(sum * params.share);
 }

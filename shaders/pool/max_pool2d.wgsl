@@ -4,8 +4,11 @@
 // Layout: x [N,H,W,columns] vec4; y vec4, winner vec4u [N,P,Q,columns]; count = N·P·Q·parts.
 // Work:   an invocation does every parts-th vec4 of one pixel of y, at most 4, so that the index is divided once;
 //         invocations beyond the end do nothing.
-// Needs:  default limits.
+// Needs:  default limits. Variants: f16 (shader-f16).
 
+// only f16: enable f16;
+alias Stored = f32; // only f32
+// only f16: alias Stored = f16;
 struct Params {
     count: u32,
     columns: u32,
@@ -23,8 +26,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> x: array<vec4<Stored>>;
+@group(0) @binding(2) var<storage, read_write> y: array<vec4<Stored>>;
 @group(0) @binding(3) var<storage, read_write> winner: array<vec4u>;
 
 // By its bits: a compiler may take floating-point comparisons to never see NaN.
@@ -58,14 +61,14 @@ fn max_pool2d(
         for (var v = first_y; v < last_y; v++) {
             let source = (image * params.h + v - params.padding_h) * params.w;
             for (var u = first_x; u < last_x; u++) {
-                let value = x[(source + u - params.padding_w) * params.columns + column];
+                let value = vec4f(x[(source + u - params.padding_w) * params.columns + column]);
                 let first = v == first_y && u == first_x;
                 let wins = vec4<bool>(first) | (value > best) | is_nan(value);
                 best = select(best, value, wins);
                 place = select(place, vec4u((v - top) * params.window_w + u - left), wins);
             }
         }
-        y[pixel * params.columns + column] = best;
+        y[pixel * params.columns + column] = vec4<Stored>(best);
         winner[pixel * params.columns + column] = place;
     }
 }

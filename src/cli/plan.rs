@@ -1,6 +1,7 @@
 //! `kinesic plan`.
 
 use super::{Common, Failure};
+use crate::gpu::Precision;
 use crate::infer::{Images, InferencePass};
 use crate::kernels::optim::{AdamConstants, Optimizer};
 use crate::nn::{Backbone, Network};
@@ -31,8 +32,8 @@ pub(super) struct Model {
     /// Images a step
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub(super) batch: u32,
-    /// f32
-    #[arg(long, default_value = "f32", value_parser = ["f32"])]
+    /// How activations are stored: f32 or f16
+    #[arg(long, default_value = "f32", value_parser = ["f32", "f16"])]
     pub(super) precision: String,
     /// A training step or an inference pass
     #[arg(long, value_enum, default_value_t = Mode::Train)]
@@ -79,6 +80,10 @@ impl Model {
             depth: self.depth,
             outputs: Tasks::affect().logits(),
         })
+    }
+
+    pub(super) fn precision(&self) -> Precision {
+        Precision::named(&self.precision).unwrap_or_default()
     }
 
     pub(super) fn images(&self) -> Images {
@@ -139,6 +144,7 @@ struct Kernel {
 pub(super) fn run(common: &Common, args: &PlanArgs) -> Result<(), Failure> {
     let target = Target {
         software: args.software,
+        precision: args.model.precision(),
         ..Target::unlimited()
     };
     let recording = args.model.recording(&target)?;

@@ -16,7 +16,7 @@ use std::time::Duration;
 pub use adapter::{AdapterChoice, adapters, choose, describe};
 pub use error::GpuError;
 pub use readback::ReadRing;
-pub use shader::{Pipeline, Shader, Variant};
+pub use shader::{Pipeline, Precision, Shader, Variant};
 pub use timer::Timer;
 
 /// A device with its queue and the pipelines made for it. Cheap to clone; clones share everything.
@@ -110,6 +110,11 @@ impl Gpu {
     /// adapter is the CPU, its subgroups have 8 lanes each, and shaders may broadcast among them and use 64-bit integers.
     pub fn has_software_kernels(&self) -> bool {
         takes_software_kernels(self.info(), self.device.features())
+    }
+
+    /// Whether activations can be stored so: f16 needs the feature `SHADER_F16`.
+    pub fn can_store(&self, precision: Precision) -> bool {
+        precision == Precision::F32 || self.device.features().contains(wgpu::Features::SHADER_F16)
     }
 
     /// The device's limits.
@@ -215,7 +220,7 @@ impl Gpu {
     fn compile(&self, shader: Shader, variant: &Variant, label: &str) -> Pipeline {
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(label),
-            source: wgpu::ShaderSource::Wgsl(shader.source.into()),
+            source: wgpu::ShaderSource::Wgsl(shader.text(variant)),
         };
         // SAFETY: the kernels are this crate's own. Every loop counts an index up to a bound that its twin computed, no
         // index leaves its binding (the twins state each binding's extent, the tests poison guard bands around it), and

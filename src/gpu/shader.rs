@@ -1,6 +1,34 @@
 //! Shaders, their variants and the pipelines made from them.
 
+use std::borrow::Cow;
 use std::fmt;
+
+/// How activations and their gradients are stored. Sums, statistics, weights and their gradients are f32 in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// 4 bytes an element.
+    #[default]
+    F32,
+    /// 2 bytes an element: the adapter needs `shader-f16`.
+    F16,
+}
+
+impl Precision {
+    /// `f32` or `f16`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+        }
+    }
+
+    /// The precision of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::F32, Self::F16]
+            .into_iter()
+            .find(|it| it.name() == name)
+    }
+}
 
 /// A WGSL file: one kernel, with one entry point of the file's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -11,9 +39,38 @@ pub struct Shader {
     pub source: &'static str,
 }
 
-/// The values of a shader's `override` constants: the one source of specialisation, label and cache key.
+/// Ends a line of a shader that is left out where activations are f16.
+const ONLY_F32: &str = " // only f32";
+/// Begins a line of a shader that is a comment unless activations are f16.
+const ONLY_F16: &str = "// only f16: ";
+
+impl Shader {
+    /// Whether the file has a text for f16.
+    pub fn has_half(&self) -> bool {
+        self.source.contains(ONLY_F16)
+    }
+
+    /// The text of a variant: the file, and for f16 its marked lines exchanged. Line numbers stay.
+    pub fn text(&self, variant: &Variant) -> Cow<'static, str> {
+        if variant.precision == Precision::F32 {
+            return Cow::Borrowed(self.source);
+        }
+        let mut text = String::with_capacity(self.source.len());
+        for line in self.source.lines() {
+            if !line.ends_with(ONLY_F32) {
+                text.push_str(line.strip_prefix(ONLY_F16).unwrap_or(line));
+            }
+            text.push('\n');
+        }
+        Cow::Owned(text)
+    }
+}
+
+/// How activations are stored and the values of a shader's `override` constants: the one source of specialisation, label and
+/// cache key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Variant {
+    precision: Precision,
     constants: Vec<(&'static str, i64)>,
 }
 
@@ -28,6 +85,18 @@ impl Variant {
     pub fn set(mut self, name: &'static str, value: impl Into<i64>) -> Self {
         self.constants.push((name, value.into()));
         self
+    }
+
+    /// Stores activations in this precision.
+    #[must_use]
+    pub fn stored(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
+    /// How activations are stored.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// The constants and their values, in the order in which they were set.
@@ -47,16 +116,14 @@ impl Variant {
 
 impl fmt::Display for Variant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.constants.is_empty() {
+        let half = (self.precision == Precision::F16).then(|| "f16".to_owned());
+        let constants = self.constants.iter();
+        let constants = constants.map(|(name, value)| format!("{}{value}", name.to_lowercase()));
+        let parts: Vec<_> = half.into_iter().chain(constants).collect();
+        if parts.is_empty() {
             return f.write_str("base");
         }
-        for (index, (name, value)) in self.constants.iter().enumerate() {
-            if index > 0 {
-                f.write_str("_")?;
-            }
-            write!(f, "{}{value}", name.to_lowercase())?;
-        }
-        Ok(())
+        f.write_str(&parts.join("_"))
     }
 }
 
@@ -66,4 +133,33 @@ impl fmt::Display for Variant {
 pub struct Pipeline {
     pub(crate) pipeline: wgpu::ComputePipeline,
     pub(crate) layout: wgpu::BindGroupLayout,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHADER: Shader = Shader {
+        name: "any",
+        source: "// only f16: enable f16;\nalias Stored = f32; // only f32\n// only f16: alias Stored = f16;\nrest",
+    };
+
+    #[test]
+    fn f16_exchanges_the_marked_lines_and_keeps_their_numbers() {
+        let half = Variant::new().stored(Precision::F16);
+        assert_eq!(SHADER.text(&Variant::new()), SHADER.source);
+        assert_eq!(
+            SHADER.text(&half),
+            "enable f16;\n\nalias Stored = f16;\nrest\n"
+        );
+        assert!(SHADER.has_half());
+    }
+
+    #[test]
+    fn labels_name_precision_and_constants() {
+        let half = Variant::new().stored(Precision::F16);
+        assert_eq!(half.to_string(), "f16");
+        assert_eq!(half.set("RELU", true).to_string(), "f16_relu1");
+        assert_eq!(Variant::new().to_string(), "base");
+    }
 }

@@ -19,7 +19,7 @@ pub mod norm;
 pub mod optim;
 pub mod pool;
 
-use crate::gpu::{Gpu, GpuError, Pipeline, Shader, Variant};
+use crate::gpu::{Gpu, GpuError, Pipeline, Precision, Shader, Variant};
 
 pub use error::KernelError;
 
@@ -48,6 +48,8 @@ pub struct Extent {
     pub access: Access,
     /// How many bytes of it the kernel touches; the binding must be at least as large.
     pub bytes: u64,
+    /// Whether it holds activations or their gradients, whose precision is the variant's.
+    pub activation: bool,
 }
 
 /// One dispatch without its buffers.
@@ -97,8 +99,40 @@ impl Call {
             name,
             access,
             bytes,
+            activation: false,
         });
         self
+    }
+
+    /// Adds the next storage binding, of `elements` activations or gradients of activations.
+    #[must_use]
+    pub fn bind_stored(self, name: &'static str, access: Access, elements: usize) -> Self {
+        let mut call = self.bind(name, access, elements);
+        if let Some(extent) = call.extents.last_mut() {
+            extent.activation = true;
+        }
+        call
+    }
+
+    /// The same problem with activations in this precision. A call is made for f32; one without activations stays as it is.
+    #[must_use]
+    pub fn stored(mut self, precision: Precision) -> Self {
+        if precision == Precision::F16 && self.shader.has_half() {
+            self.variant = self.variant.stored(precision);
+            let stored = self.extents.iter_mut().filter(|extent| extent.activation);
+            stored.for_each(|extent| extent.bytes /= 2);
+        }
+        self
+    }
+
+    /// Whether a binding holds f16.
+    pub fn is_half(&self, extent: &Extent) -> bool {
+        extent.activation && self.variant.precision() == Precision::F16
+    }
+
+    /// The bytes of an element of a binding.
+    pub fn element_bytes(&self, extent: &Extent) -> u64 {
+        if self.is_half(extent) { 2 } else { 4 }
     }
 
     /// States the floating-point operations.
@@ -173,7 +207,7 @@ pub struct Kernel {
 
 /// Every kernel of the crate.
 pub fn all() -> Vec<Kernel> {
-    [
+    let mut kernels = [
         conv::kernels(),
         elementwise::kernels(),
         face::kernels(),
@@ -183,7 +217,15 @@ pub fn all() -> Vec<Kernel> {
         optim::kernels(),
         pool::kernels(),
     ]
-    .concat()
+    .concat();
+    for kernel in &mut kernels {
+        if kernel.shader.has_half() {
+            let half = kernel.variants.iter().cloned();
+            let half: Vec<_> = half.map(|variant| variant.stored(Precision::F16)).collect();
+            kernel.variants.extend(half);
+        }
+    }
+    kernels
 }
 
 fn spread(kernel: &'static str, groups: u64) -> Result<[u32; 3], KernelError> {

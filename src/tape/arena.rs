@@ -114,18 +114,18 @@ fn lifetimes(values: &[Info], scratch: &[usize], steps: &[Step], outputs: &[Valu
                 Operand::Part { value, .. } => Operand::Value(value),
                 whole => whole,
             };
-            let len = match operand {
+            let bytes = match operand {
                 Operand::Value(value) if values[value.index()].place == Place::Arena => {
-                    values[value.index()].shape.len()
+                    values[value.index()].bytes()
                 }
-                Operand::Scratch(number) => scratch[number],
+                Operand::Scratch(number) => 4 * scratch[number] as u64,
                 _ => continue,
             };
             let life = lives.entry(operand).or_insert_with(|| {
                 order.push(operand);
                 Life {
                     operand,
-                    size: (4 * len as u64).next_multiple_of(ALIGN),
+                    size: bytes.next_multiple_of(ALIGN),
                     first: index,
                     last: index,
                 }

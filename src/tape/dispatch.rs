@@ -1,7 +1,8 @@
 //! A dispatch before it has buffers.
 
-use super::Value;
+use super::{TapeError, Value};
 use crate::kernels::Call;
+use std::collections::HashMap;
 
 /// One operand of a dispatch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -56,4 +57,27 @@ pub struct Step {
     pub operands: Vec<Operand>,
     /// The layer it belongs to.
     pub layer: String,
+}
+
+/// Holds that all dispatches of a step mean the same storage by an operand.
+///
+/// # Errors
+/// [`TapeError::Storage`]: a shader knows no f16 where its neighbours do.
+pub(super) fn check_storage(steps: &[Step]) -> Result<(), TapeError> {
+    let mut known: HashMap<Operand, bool> = HashMap::new();
+    for step in steps {
+        let bindings = step.operands.iter().zip(&step.call.extents);
+        for (operand, extent) in bindings.filter(|(_, extent)| extent.bytes > 0) {
+            let half = step.call.is_half(extent);
+            let is_value = matches!(operand, Operand::Value(_));
+            if *known.entry(*operand).or_insert(half) != half || (half && !is_value) {
+                return Err(TapeError::Storage {
+                    layer: step.layer.clone(),
+                    kernel: step.call.shader.name,
+                    binding: extent.name,
+                });
+            }
+        }
+    }
+    Ok(())
 }

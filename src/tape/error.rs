@@ -62,6 +62,18 @@ pub enum TapeError {
         /// The bytes it takes.
         allowed: usize,
     },
+    /// Two dispatches mean different storage by one operand: a kernel lacks a text for f16.
+    #[error(
+        "layer `{layer}`: `{binding}` of {kernel} is stored in another precision than its neighbours use; train in f32"
+    )]
+    Storage {
+        /// The layer.
+        layer: String,
+        /// The kernel.
+        kernel: &'static str,
+        /// The binding.
+        binding: &'static str,
+    },
     /// A kernel refused a layer's problem.
     #[error("layer `{layer}`: {source}")]
     Kernel {

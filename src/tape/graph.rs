@@ -38,6 +38,16 @@ pub struct Info {
     pub shape: Shape,
     /// Where it lives.
     pub place: Place,
+    /// Whether it is stored as f16: an activation, or the gradient of one, in a plan of that precision.
+    pub half: bool,
+}
+
+impl Info {
+    /// The bytes that it is stored in.
+    pub fn bytes(&self) -> u64 {
+        let element = if self.half { 2 } else { 4 };
+        element * self.shape.len() as u64
+    }
 }
 
 /// One operation with its operands.
@@ -213,7 +223,12 @@ impl Graph {
     pub(super) fn value(&mut self, name: String, shape: Shape, place: Place) -> Value {
         // A graph has far fewer than 2³² values.
         let value = Value(self.values.len() as u32);
-        self.values.push(Info { name, shape, place });
+        self.values.push(Info {
+            name,
+            shape,
+            place,
+            half: false,
+        });
         value
     }
 

@@ -6,6 +6,7 @@ use super::recording::Recording;
 use super::{TapeError, Value};
 use crate::gpu::{Gpu, Timer};
 use crate::kernels::{Bound, KernelError};
+use half::f16;
 use std::collections::HashMap;
 
 /// The flat buffers that outlive a step and are shared by the plans of one model: parameters and states always, gradients and
@@ -86,8 +87,8 @@ impl Plan {
         let mut inputs = HashMap::new();
         for (info, index) in recording.values.iter().zip(0..) {
             if info.place == Place::Input {
-                let size = 4 * info.shape.len() as u64;
-                inputs.insert(Value(index), gpu.storage(&info.name, size).await?);
+                let buffer = gpu.storage(&info.name, info.bytes()).await?;
+                inputs.insert(Value(index), buffer);
             }
         }
         let mut constants = Vec::new();
@@ -215,7 +216,7 @@ impl Plan {
         self.recording.values[value.index()].shape.len()
     }
 
-    /// Writes an input before the next step.
+    /// Writes an input before the next step: 4 bytes an element, activations as f32 in a plan of any precision.
     ///
     /// # Errors
     /// [`TapeError::Length`] unless `bytes` fills the input.
@@ -223,6 +224,14 @@ impl Plan {
         let info = &self.recording.values[input.index()];
         let allowed = 4 * info.shape.len();
         match self.inputs.get(&input) {
+            Some(buffer) if bytes.len() == allowed && info.half => {
+                let floats = bytes.chunks_exact(4).map(bytemuck::pod_read_unaligned);
+                let halves: Vec<u8> = floats
+                    .flat_map(|value| f16::from_f32(value).to_ne_bytes())
+                    .collect();
+                self.gpu.queue.write_buffer(buffer, 0, &halves);
+                Ok(())
+            }
             Some(buffer) if bytes.len() == allowed => {
                 self.gpu.queue.write_buffer(buffer, 0, bytes);
                 Ok(())
@@ -235,7 +244,8 @@ impl Plan {
         }
     }
 
-    /// The buffer range of a value: to copy an input that is on the GPU already, or to use an output there.
+    /// The buffer range of a value: to copy an input that is on the GPU already, or to use an output there. In a plan of f16,
+    /// activations are f16 there.
     pub fn range(&self, value: Value) -> Option<wgpu::BufferBinding<'_>> {
         self.binding(Operand::Value(value))
     }
@@ -255,20 +265,26 @@ impl Plan {
         self.gpu.queue.submit([encoder.finish()]);
     }
 
-    /// Reads a value back after the submitted steps: its stored elements, padding included.
+    /// Reads a value back after the submitted steps: its stored elements, padding included, f16 widened.
     ///
     /// # Errors
     /// [`TapeError::Length`] when the plan does not keep the value; [`TapeError::Gpu`].
     pub async fn read(&self, value: Value) -> Result<Vec<f32>, TapeError> {
         let info = &self.recording.values[value.index()];
-        let size = 4 * info.shape.len() as u64;
         let range = self.range(value).ok_or_else(|| TapeError::Length {
             name: info.name.clone(),
             asked: 0,
             allowed: 4 * info.shape.len(),
         })?;
+        let size = info.bytes();
         let bytes = self.gpu.read(range.buffer, range.offset, size).await?;
-        Ok(bytemuck::pod_collect_to_vec(&bytes))
+        if !info.half {
+            return Ok(bytemuck::pod_collect_to_vec(&bytes));
+        }
+        let halves = bytes.chunks_exact(2);
+        Ok(halves
+            .map(|pair| f16::from_ne_bytes([pair[0], pair[1]]).to_f32())
+            .collect())
     }
 
     /// Runs one step with a timestamp around each dispatch; seconds a dispatch, `None` where the device has no timestamps.

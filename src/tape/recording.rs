@@ -1,9 +1,10 @@
 //! From the graph to a flat list of dispatches over abstract operands: dead code out, neighbours fused, kernels chosen.
 
 use super::arena::{self, Arena};
-use super::dispatch::{Operand, Step};
+use super::dispatch::{self, Operand, Step};
 use super::graph::{Info, Node, Place};
 use super::{Graph, Shape, TapeError, Value, fusion};
+use crate::gpu::Precision;
 use crate::kernels::{Call, KernelError};
 use std::collections::HashSet;
 
@@ -18,6 +19,8 @@ pub struct Target {
     pub max_buffer: u64,
     /// Whether neighbours are fused; off only to compare the two plans.
     pub fuse: bool,
+    /// How activations and their gradients are stored.
+    pub precision: Precision,
 }
 
 impl Target {
@@ -28,10 +31,11 @@ impl Target {
             max_binding: u64::MAX,
             max_buffer: u64::MAX,
             fuse: true,
+            precision: Precision::F32,
         }
     }
 
-    /// What a device allows.
+    /// What a device allows, in f32.
     pub fn of(gpu: &crate::gpu::Gpu) -> Self {
         let limits = gpu.limits();
         Self {
@@ -39,6 +43,7 @@ impl Target {
             max_binding: limits.max_storage_buffer_binding_size,
             max_buffer: limits.max_buffer_size,
             fuse: true,
+            precision: Precision::F32,
         }
     }
 }
@@ -81,6 +86,14 @@ impl Recording {
                     constants: &mut constants,
                 };
                 node.op.spec().lower(&mut lowering)?;
+            }
+        }
+        dispatch::check_storage(&steps)?;
+        for step in &steps {
+            for (operand, extent) in step.operands.iter().zip(&step.call.extents) {
+                if let Operand::Value(value) = operand {
+                    graph.values[value.index()].half |= step.call.is_half(extent);
+                }
             }
         }
         let arena = arena::plan(&graph.values, &scratch, &steps, outputs, target.max_buffer);
@@ -288,7 +301,7 @@ impl Lowering<'_> {
             layer: self.node.layer.clone(),
             source,
         };
-        let call = call.map_err(kernel)?;
+        let call = call.map_err(kernel)?.stored(self.target.precision);
         if operands.len() != call.extents.len() {
             return Err(kernel(KernelError::Bindings {
                 kernel: call.shader.name,
@@ -297,7 +310,7 @@ impl Lowering<'_> {
             }));
         }
         for (extent, operand) in call.extents.iter().zip(operands) {
-            let asked = 4 * self.len(*operand) as u64;
+            let asked = call.element_bytes(extent) * self.len(*operand) as u64;
             if asked < extent.bytes {
                 return Err(kernel(KernelError::Binding {
                     kernel: call.shader.name,

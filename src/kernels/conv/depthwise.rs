@@ -57,9 +57,9 @@ impl DepthwiseGradInput {
             sizes.tiled(GRAD_INPUT, Variant::new(), self.shape.h, tiles)?
         };
         let call = call
-            .bind("grad_y", Access::Read, sizes.y_len)
+            .bind_stored("grad_y", Access::Read, sizes.y_len)
             .bind("weight", Access::Read, sizes.weight_len)
-            .bind("grad_x", Access::Write, sizes.x_len)
+            .bind_stored("grad_x", Access::Write, sizes.x_len)
             .flops(sizes.flops);
         Ok(if call.shader == strip::FORWARD {
             call.bind("bias", Access::Read, 0)
@@ -98,8 +98,8 @@ impl DepthwiseGradWeight {
             Call::new(GRAD_WEIGHT, Variant::new(), &params, groups)?
         };
         let first = call
-            .bind("x", Access::Read, sizes.x_len)
-            .bind("grad_y", Access::Read, sizes.y_len)
+            .bind_stored("x", Access::Read, sizes.x_len)
+            .bind_stored("grad_y", Access::Read, sizes.y_len)
             .bind("partial", Access::Write, parts * sizes.weight_len)
             .flops(sizes.flops);
         let sum = SumGroups {

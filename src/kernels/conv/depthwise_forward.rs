@@ -48,9 +48,9 @@ impl DepthwiseForward {
         // A bias is a sum, the map a product and a sum.
         let more = when(bias, len) + when(affine, 2 * len);
         Ok(call
-            .bind("x", Access::Read, sizes.x_len)
+            .bind_stored("x", Access::Read, sizes.x_len)
             .bind("weight", Access::Read, sizes.weight_len)
-            .bind("y", Access::Write, len)
+            .bind_stored("y", Access::Write, len)
             .bind("bias", Access::Read, when(bias, width))
             .bind("affine", Access::Read, when(affine, 2 * width))
             .flops(sizes.flops + more as u64))

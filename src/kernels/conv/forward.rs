@@ -94,12 +94,12 @@ impl Conv2dForward {
         // The map is a product and a sum; a mean is a sum, its squares a difference, a product and a sum.
         let more =
             when(bias, len) + when(affine, 2 * len) + when(residual, len) + when(stats, 4 * len);
-        call.bind("x", Access::Read, sizes.x_len)
+        call.bind_stored("x", Access::Read, sizes.x_len)
             .bind("weight", Access::Read, sizes.weight_len)
-            .bind("y", Access::Write, len)
+            .bind_stored("y", Access::Write, len)
             .bind("bias", Access::Read, when(bias, width))
             .bind("affine", Access::Read, when(affine, 2 * width))
-            .bind("residual", Access::Read, when(residual, len))
+            .bind_stored("residual", Access::Read, when(residual, len))
             .flops(self.shape.flops() + more as u64)
     }
 

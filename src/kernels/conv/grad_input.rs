@@ -78,7 +78,7 @@ impl Conv2dGradInput {
         let access = if reduce { Access::Write } else { Access::Read };
         Ok(self
             .bind(self.base(&sizes)?, &sizes)
-            .bind("z", Access::Read, when(reduce, sizes.x_len))
+            .bind_stored("z", Access::Read, when(reduce, sizes.x_len))
             .bind("statistics", Access::Read, when(reduce, 2 * width))
             .bind("partials", access, when(reduce, partials)))
     }
@@ -89,11 +89,11 @@ impl Conv2dGradInput {
         let len = sizes.x_len;
         // An addition, and a subtraction, a product and two sums.
         let more = when(add, len) + when(reduce, 5 * len);
-        call.bind("grad_y", Access::Read, sizes.y_len)
+        call.bind_stored("grad_y", Access::Read, sizes.y_len)
             .bind("weight", Access::Read, sizes.weight_len)
-            .bind("grad_x", Access::Write, len)
-            .bind("other", Access::Read, when(add, len))
-            .bind("x", Access::Read, when(mask, len))
+            .bind_stored("grad_x", Access::Write, len)
+            .bind_stored("other", Access::Read, when(add, len))
+            .bind_stored("x", Access::Read, when(mask, len))
             .flops(self.shape.flops() + more as u64)
     }
 

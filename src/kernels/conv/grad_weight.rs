@@ -57,8 +57,8 @@ impl Conv2dGradWeight {
             None => self.base(&sizes, parts, rows)?,
         };
         let first = call
-            .bind("x", Access::Read, sizes.x_len)
-            .bind("grad_y", Access::Read, sizes.y_len)
+            .bind_stored("x", Access::Read, sizes.x_len)
+            .bind_stored("grad_y", Access::Read, sizes.y_len)
             .bind("partial", Access::Write, partial_len)
             .flops(self.shape.flops());
         let sum = SumGroups {

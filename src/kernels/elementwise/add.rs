@@ -34,9 +34,9 @@ impl Add {
         let variant = flags(&[("RELU", self.relu)]);
         Ok(
             Call::new(SHADER, variant, &params, workgroups(count.div_ceil(EACH)))?
-                .bind("a", Access::Read, self.len)
-                .bind("b", Access::Read, self.len)
-                .bind("y", Access::Write, self.len)
+                .bind_stored("a", Access::Read, self.len)
+                .bind_stored("b", Access::Read, self.len)
+                .bind_stored("y", Access::Write, self.len)
                 .flops(self.len as u64),
         )
     }

@@ -55,9 +55,9 @@ impl BiasAdd {
         let variant = flags(&[("RELU", self.relu)]);
         let groups = workgroups(self.rows.div_ceil(ROWS) * columns);
         Ok(Call::new(ADD, variant, &params, groups)?
-            .bind("x", Access::Read, len)
+            .bind_stored("x", Access::Read, len)
             .bind("bias", Access::Read, 4 * columns)
-            .bind("y", Access::Write, len)
+            .bind_stored("y", Access::Write, len)
             .flops(len as u64))
     }
 }
@@ -93,7 +93,7 @@ impl BiasGrad {
         };
         let groups = workgroups(split.count * columns);
         Ok(Call::new(REDUCE, Variant::new(), &params, groups)?
-            .bind("grad_y", Access::Read, len)
+            .bind_stored("grad_y", Access::Read, len)
             .bind("partials", Access::Write, self.partials_len())
             .flops(len as u64))
     }

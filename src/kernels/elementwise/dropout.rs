@@ -49,8 +49,8 @@ impl Dropout {
         Ok(
             Call::new(SHADER, Variant::new(), &params, workgroups(count))?
                 .bind("schedule", Access::Read, SCHEDULE)
-                .bind("x", Access::Read, self.len)
-                .bind("y", Access::Write, self.len)
+                .bind_stored("x", Access::Read, self.len)
+                .bind_stored("y", Access::Write, self.len)
                 .flops(self.len as u64),
         )
     }

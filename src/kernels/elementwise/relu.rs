@@ -24,8 +24,8 @@ impl Relu {
     /// [`KernelError::Argument`] unless `len` is a positive multiple of 4; [`KernelError::TooLarge`].
     pub fn call(&self) -> Result<Call, KernelError> {
         Ok(call(FORWARD, self.len)?
-            .bind("x", Access::Read, self.len)
-            .bind("y", Access::Write, self.len)
+            .bind_stored("x", Access::Read, self.len)
+            .bind_stored("y", Access::Write, self.len)
             .flops(self.len as u64))
     }
 }
@@ -44,9 +44,9 @@ impl ReluGrad {
     /// As [`Relu::call`].
     pub fn call(&self) -> Result<Call, KernelError> {
         Ok(call(GRAD, self.len)?
-            .bind("grad_y", Access::Read, self.len)
-            .bind("y", Access::Read, self.len)
-            .bind("grad_x", Access::Write, self.len)
+            .bind_stored("grad_y", Access::Read, self.len)
+            .bind_stored("y", Access::Read, self.len)
+            .bind_stored("grad_x", Access::Write, self.len)
             .flops(self.len as u64))
     }
 }

@@ -69,7 +69,7 @@ impl ImageInput {
         Ok(Call::new(INPUT, variant, &params, workgroups(len / 4))?
             .bind("pixels", Access::Read, bytes.div_ceil(4))
             .bind("matrices", Access::Read, matrices)
-            .bind("y", Access::Write, len)
+            .bind_stored("y", Access::Write, len)
             .flops(8 * len as u64))
     }
 }

@@ -38,7 +38,7 @@ pub(super) fn call(problem: &Objective) -> Result<Call, KernelError> {
         .bind("labels", Access::Read, problem.batch * LABEL_WORDS)
         .bind("tables", Access::Read, problem.tables_len())
         .bind("scratch", Access::Read, problem.scratch_len())
-        .bind("grad_logits", Access::Write, elements)
+        .bind_stored("grad_logits", Access::Write, elements)
         .flops((problem.batch * (5 * classes * units + 6 * classes + 5 * units)) as u64))
 }
 

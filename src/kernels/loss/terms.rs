@@ -28,7 +28,7 @@ pub(super) fn call(problem: &Objective) -> Result<Call, KernelError> {
     let groups = batch.div_ceil(WORKGROUP) as u64;
     Ok(
         Call::new(SHADER, Variant::new(), &params(problem)?, groups)?
-            .bind("logits", Access::Read, batch * problem.width)
+            .bind_stored("logits", Access::Read, batch * problem.width)
             .bind("labels", Access::Read, batch * LABEL_WORDS)
             .bind("tables", Access::Read, problem.tables_len())
             .bind("scratch", Access::Write, batch * problem.rows())

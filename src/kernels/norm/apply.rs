@@ -40,10 +40,10 @@ impl BatchNormApply {
         let groups = workgroups(self.rows.div_ceil(ROWS) * layer.columns);
         let residual = if self.residual { layer.len } else { UNTOUCHED };
         Ok(Call::new(APPLY, variant, &params, groups)?
-            .bind("x", Access::Read, layer.len)
-            .bind("residual", Access::Read, residual)
+            .bind_stored("x", Access::Read, layer.len)
+            .bind_stored("residual", Access::Read, residual)
             .bind("affine", Access::Read, layer.vectors(2))
-            .bind("y", Access::Write, layer.len)
+            .bind_stored("y", Access::Write, layer.len)
             .flops(2 * layer.len as u64))
     }
 }

@@ -43,9 +43,9 @@ impl BatchNormGradReduce {
         let groups = workgroups(layer.split.count * layer.columns);
         let y = if self.relu { layer.len } else { UNTOUCHED };
         Ok(Call::new(REDUCE, variant, &params, groups)?
-            .bind("grad_y", Access::Read, layer.len)
-            .bind("x", Access::Read, layer.len)
-            .bind("y", Access::Read, y)
+            .bind_stored("grad_y", Access::Read, layer.len)
+            .bind_stored("x", Access::Read, layer.len)
+            .bind_stored("y", Access::Read, y)
             .bind("statistics", Access::Read, layer.vectors(2))
             .bind("partials", Access::Write, layer.partials_len())
             .flops(4 * layer.len as u64))
@@ -123,16 +123,16 @@ impl BatchNormGradInput {
         let groups = workgroups(self.rows.div_ceil(ROWS) * layer.columns);
         let y = if self.relu { layer.len } else { UNTOUCHED };
         let call = Call::new(INPUT, variant, &params, groups)?
-            .bind("grad_y", Access::Read, layer.len)
-            .bind("x", Access::Read, layer.len)
-            .bind("y", Access::Read, y)
+            .bind_stored("grad_y", Access::Read, layer.len)
+            .bind_stored("x", Access::Read, layer.len)
+            .bind_stored("y", Access::Read, y)
             .bind("coefficients", Access::Read, layer.vectors(3))
-            .bind("grad_x", Access::Write, layer.len)
+            .bind_stored("grad_x", Access::Write, layer.len)
             .flops(4 * layer.len as u64);
         Ok(if self.residual {
-            call.bind("grad_residual", Access::Write, layer.len)
+            call.bind_stored("grad_residual", Access::Write, layer.len)
         } else {
-            call.bind("grad_residual", Access::Read, UNTOUCHED)
+            call.bind_stored("grad_residual", Access::Read, UNTOUCHED)
         })
     }
 }

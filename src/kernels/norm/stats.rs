@@ -39,7 +39,7 @@ impl BatchNormStats {
         let params = layer.reduce_params(STATS.name)?;
         let groups = workgroups(layer.split.count * layer.columns);
         Ok(Call::new(STATS, Variant::new(), &params, groups)?
-            .bind("x", Access::Read, layer.len)
+            .bind_stored("x", Access::Read, layer.len)
             .bind("partials", Access::Write, layer.partials_len())
             .flops(4 * layer.len as u64))
     }

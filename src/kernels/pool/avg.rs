@@ -40,8 +40,8 @@ impl AvgPool2d {
         let params = params(FORWARD.name, &self.shape, &checked, checked.output)?;
         let groups = workgroups(checked.invocations(checked.output));
         Ok(Call::new(FORWARD, Variant::new(), &params, groups)?
-            .bind("x", Access::Read, checked.input)
-            .bind("y", Access::Write, checked.output)
+            .bind_stored("x", Access::Read, checked.input)
+            .bind_stored("y", Access::Write, checked.output)
             .flops(checked.additions(&self.shape)))
     }
 }
@@ -63,8 +63,8 @@ impl AvgPool2dGrad {
         let params = params(GRAD.name, &self.shape, &checked, checked.input)?;
         let groups = workgroups(checked.invocations(checked.input));
         Ok(Call::new(GRAD, Variant::new(), &params, groups)?
-            .bind("grad_y", Access::Read, checked.output)
-            .bind("grad_x", Access::Write, checked.input)
+            .bind_stored("grad_y", Access::Read, checked.output)
+            .bind_stored("grad_x", Access::Write, checked.input)
             .flops(checked.additions(&self.shape)))
     }
 }

@@ -39,8 +39,8 @@ impl GlobalAvgPool2d {
         let (params, image, vector) = check(FORWARD.name, [self.n, self.h, self.w, self.c])?;
         let groups = workgroups(vector / 4);
         Ok(Call::new(FORWARD, Variant::new(), &params, groups)?
-            .bind("x", Access::Read, image)
-            .bind("y", Access::Write, vector)
+            .bind_stored("x", Access::Read, image)
+            .bind_stored("y", Access::Write, vector)
             .flops(image as u64))
     }
 }
@@ -67,8 +67,8 @@ impl GlobalAvgPool2dGrad {
         let (params, image, vector) = check(GRAD.name, [self.n, self.h, self.w, self.c])?;
         let groups = workgroups(vector / 4);
         Ok(Call::new(GRAD, Variant::new(), &params, groups)?
-            .bind("grad_y", Access::Read, vector)
-            .bind("grad_x", Access::Write, image)
+            .bind_stored("grad_y", Access::Read, vector)
+            .bind_stored("grad_x", Access::Write, image)
             .flops(vector as u64))
     }
 }

@@ -46,8 +46,8 @@ impl MaxPool2d {
         let params = params(name, &self.shape, &checked, checked.output)?;
         let groups = workgroups(checked.invocations(checked.output));
         Ok(Call::new(FORWARD, Variant::new(), &params, groups)?
-            .bind("x", Access::Read, checked.input)
-            .bind("y", Access::Write, checked.output)
+            .bind_stored("x", Access::Read, checked.input)
+            .bind_stored("y", Access::Write, checked.output)
             .bind("winner", Access::Write, checked.output)
             .flops(checked.additions(&self.shape)))
     }
@@ -71,9 +71,9 @@ impl MaxPool2dGrad {
         let params = params(name, &self.shape, &checked, checked.input)?;
         let groups = workgroups(checked.invocations(checked.input));
         Ok(Call::new(GRAD, Variant::new(), &params, groups)?
-            .bind("grad_y", Access::Read, checked.output)
+            .bind_stored("grad_y", Access::Read, checked.output)
             .bind("winner", Access::Read, checked.output)
-            .bind("grad_x", Access::Write, checked.input)
+            .bind_stored("grad_x", Access::Write, checked.input)
             .flops(checked.output as u64))
     }
 }
