@@ -31,7 +31,7 @@ fn objective(criterion: &mut Criterion) {
         let tables = objective.tables();
         let logits = case.logits(problem.width);
         let (_, grad) = execute_all(&problem, &logits, &words, tables);
-        let [terms, reduce, finish] = problem.calls().unwrap();
+        let [terms, reduce, finish] = problem.calls(false).unwrap();
         let mut scratch = execute(&terms, &[&logits, labels, tables]).remove(0);
         let first = scratch.clone();
         scratch.resize(problem.scratch_len(), 0.0);

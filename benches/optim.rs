@@ -48,7 +48,7 @@ fn step(criterion: &mut Criterion, kernel: &str, optimizer: Optimizer) {
             options.step(&parameter, &gradient, &zeros).parameter
         }
     };
-    let call = optimizer.call(len).unwrap();
+    let call = optimizer.call(len, false).unwrap();
     let schedule = optimizer.schedule(lr, 0, 0).map(f32::from_bits);
     let (p, g, m) = (f32s(&parameter), f32s(&gradient), f32s(&zeros));
     let mut inputs: Vec<&[f32]> = vec![&schedule, &g, &p];

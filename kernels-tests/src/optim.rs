@@ -138,3 +138,46 @@ impl Sgd {
         out
     }
 }
+
+/// The scale of the loss in f16, and what decides on it (Micikevicius et al. 2018, section 3.2), with Adam's bias corrections
+/// over the steps that were taken.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LossScale {
+    /// By what the next step's loss is multiplied.
+    pub scale: f64,
+    /// Steps taken since the scale changed.
+    pub streak: u32,
+    /// Steps taken.
+    pub taken: u32,
+}
+
+impl LossScale {
+    /// After a step whose gradients were finite or not; `interval` steps taken in a row double the scale.
+    pub fn after(self, finite: bool, interval: u32) -> Self {
+        if !finite {
+            return Self {
+                scale: (self.scale / 2.0).max(1.0),
+                streak: 0,
+                ..self
+            };
+        }
+        let (streak, taken) = (self.streak + 1, self.taken + 1);
+        if streak < interval {
+            return Self {
+                streak,
+                taken,
+                ..self
+            };
+        }
+        Self {
+            scale: (self.scale * 2.0).min(f64::from(1 << 24)),
+            streak: 0,
+            taken,
+        }
+    }
+
+    /// `1 - βᵗ` after t steps taken.
+    pub fn correction(&self, beta: f64) -> f64 {
+        1.0 - beta.powi(self.taken.cast_signed())
+    }
+}

@@ -4,7 +4,9 @@ use kernels_tests::harness::{compare, execute};
 use kernels_tests::optim as reference;
 use kernels_tests::random::Draw;
 use kinesic::kernels::KernelError;
-use kinesic::kernels::optim::{AdamConstants, Optimizer, SCHEDULE};
+use kinesic::kernels::optim::{
+    AdamConstants, GradientCheck, INITIAL_SCALING, LossScale, Optimizer, SCALING, SCHEDULE,
+};
 
 /// 1, workgroup - 1, workgroup, workgroup + 1 and a prime, in vec4s, and a layer of ResNet-50.
 const LENGTHS: [usize; 6] = [4, 252, 256, 260, 4 * 1009, 2048 * 512];
@@ -30,7 +32,7 @@ fn run(
     gradient: &[f32],
     state: &[Vec<f32>],
 ) -> Vec<Vec<f32>> {
-    let call = optimizer.call(gradient.len()).unwrap();
+    let call = optimizer.call(gradient.len(), false).unwrap();
     let schedule = optimizer.schedule(lr, step, 0).map(f32::from_bits);
     let mut inputs = vec![&schedule[..], gradient];
     inputs.extend(state.iter().map(|values| &values[..]));
@@ -169,7 +171,7 @@ mod adam {
         ];
         for (wanted, constants) in broken {
             for optimizer in [Optimizer::Adam(constants), Optimizer::AdamW(constants)] {
-                let error = optimizer.call(4).unwrap_err();
+                let error = optimizer.call(4, false).unwrap_err();
                 let named = matches!(error, KernelError::Constant { name, .. } if name == wanted);
                 assert!(named, "{error}");
             }
@@ -242,7 +244,7 @@ mod sgd {
             ("weight_decay", sgd(0.9, false, -0.1)),
         ];
         for (wanted, optimizer) in broken {
-            let error = optimizer.call(4).unwrap_err();
+            let error = optimizer.call(4, false).unwrap_err();
             let named = matches!(error, KernelError::Constant { name, .. } if name == wanted);
             assert!(named, "{error}");
         }
@@ -287,12 +289,200 @@ mod schedule {
 
 fn rejects_lengths(optimizer: Optimizer) {
     for len in [0, 6] {
-        let error = optimizer.call(len).unwrap_err();
+        let error = optimizer.call(len, false).unwrap_err();
         assert!(
             matches!(error, KernelError::Argument { name: "len", .. }),
             "{error}"
         );
     }
-    let error = optimizer.call(1 << 33).unwrap_err();
+    let error = optimizer.call(1 << 33, false).unwrap_err();
     assert!(matches!(error, KernelError::TooLarge { .. }), "{error}");
+}
+
+mod gradient_check {
+    use super::*;
+
+    /// The groups' flags, from the third group on.
+    fn flags(gradient: &[f32]) -> Vec<u32> {
+        let check = GradientCheck {
+            len: gradient.len(),
+            first: 2,
+        };
+        let before = vec![f32::from_bits(7); 2 + check.groups()];
+        let after = execute(&check.call().unwrap(), &[gradient, &before]).remove(0);
+        let words: Vec<u32> = after.iter().map(|value| value.to_bits()).collect();
+        assert_eq!(words[..2], [7, 7]);
+        words[2..].to_vec()
+    }
+
+    #[test]
+    fn finds_what_is_not_finite_wherever_it_is() {
+        // A group has 4096 values.
+        for len in [4, 4092, 4096, 4100, 4 * 4096 + 8] {
+            let mut gradient = f32s(&Draw::new("check", len as u64).tensor(len, 1e4));
+            gradient[0] = f32::MAX;
+            assert!(flags(&gradient).iter().all(|&flag| flag == 0), "len {len}");
+            for place in [0, 1, len / 2, len - 1] {
+                for broken in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN, -f32::NAN] {
+                    let mut gradient = gradient.clone();
+                    gradient[place] = broken;
+                    let want =
+                        (0..len.div_ceil(4096)).map(|group| u32::from(group == place / 4096));
+                    assert_eq!(
+                        flags(&gradient),
+                        want.collect::<Vec<_>>(),
+                        "{broken} at {place}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rejects_lengths_that_are_not_whole_vectors() {
+        for len in [0, 3, 6] {
+            assert!(GradientCheck { len, first: 0 }.call().is_err());
+        }
+    }
+}
+
+mod loss_scale {
+    use super::*;
+
+    const ADAM: Optimizer = Optimizer::Adam(AdamConstants {
+        beta1: 0.9,
+        beta2: 0.999,
+        eps: 1e-8,
+        weight_decay: 0.0,
+    });
+
+    fn after(scaling: &[f32], broken: &[u32], interval: u32) -> Vec<f32> {
+        let call = LossScale {
+            groups: broken.len(),
+            interval,
+            optimizer: ADAM,
+        };
+        let broken: Vec<f32> = broken.iter().map(|&word| f32::from_bits(word)).collect();
+        execute(&call.call().unwrap(), &[&broken, scaling]).remove(0)
+    }
+
+    #[test]
+    fn follows_the_reference_over_good_and_bad_steps() {
+        let mut draw = Draw::new("loss scale", 3);
+        let mut scaling = INITIAL_SCALING.to_vec();
+        let mut want = reference::LossScale {
+            scale: 65536.0,
+            streak: 0,
+            taken: 0,
+        };
+        for step in 0..60 {
+            // 1, 63 to 65 and more groups than a workgroup has lanes; the bad one anywhere.
+            let groups = draw.pick(&[1, 63, 64, 65, 130, 1000]);
+            let mut broken = vec![0; groups];
+            let finite = draw.chance(0.8);
+            if !finite {
+                broken[draw.int(0..=groups - 1)] = 1;
+            }
+            let before = scaling[0];
+            scaling = after(&scaling, &broken, 3);
+            want = want.after(finite, 3);
+            assert_eq!(f64::from(scaling[0]), want.scale, "step {step}");
+            assert_eq!(scaling[1], 1.0 / before, "step {step}");
+            assert_eq!(scaling[2], f32::from(u8::from(!finite)), "step {step}");
+            assert_eq!(scaling[3], want.streak as f32, "step {step}");
+            if want.taken > 0 {
+                // A product and a sum of positive terms a step.
+                let slack = 4.0 * f64::from(want.taken) * f64::powi(2.0, -24);
+                let corrections = [0.9, 0.999].map(|beta| want.correction(beta));
+                let factors = [1.0 / corrections[0], 1.0 / corrections[1].sqrt()];
+                let pairs = scaling[4..]
+                    .iter()
+                    .zip(corrections.into_iter().chain(factors));
+                for (&got, want) in pairs {
+                    let off = (f64::from(got) - want).abs() / want;
+                    assert!(off <= slack, "step {step}: {got}, want {want}");
+                }
+            }
+        }
+        assert!(want.taken > 30 && want.taken < 60);
+    }
+
+    #[test]
+    fn stays_between_1_and_2_to_the_24() {
+        let mut scaling = INITIAL_SCALING.to_vec();
+        for _ in 0..20 {
+            scaling = after(&scaling, &[1], 1);
+        }
+        assert_eq!(scaling[0], 1.0);
+        for _ in 0..30 {
+            scaling = after(&scaling, &[0], 1);
+        }
+        assert_eq!(scaling[0], 16_777_216.0);
+    }
+
+    #[test]
+    fn rejects_nothing_to_look_at() {
+        let call = |groups, interval| LossScale {
+            groups,
+            interval,
+            optimizer: ADAM,
+        };
+        assert!(call(0, 1).call().is_err());
+        assert!(call(1, 0).call().is_err());
+    }
+
+    /// One step of a scaled optimiser on scaled gradients.
+    fn scaled(
+        optimizer: Optimizer,
+        gradient: &[f32],
+        scaling: &[f32],
+        state: &[Vec<f32>],
+    ) -> Vec<Vec<f32>> {
+        let call = optimizer.call(gradient.len(), true).unwrap();
+        // The host's corrections must not be used.
+        let mut schedule = optimizer.schedule(rounded(1e-2), 5, 0).map(f32::from_bits);
+        schedule[1..3].fill(f32::NAN);
+        let mut inputs = vec![&schedule[..], gradient];
+        inputs.extend(state.iter().map(|values| &values[..]));
+        inputs.push(scaling);
+        execute(&call, &inputs)
+    }
+
+    #[test]
+    fn scaled_optimisers_divide_by_it_and_skip() {
+        let sgd = Optimizer::Sgd {
+            momentum: 0.9,
+            nesterov: false,
+            weight_decay: 0.01,
+        };
+        for optimizer in [ADAM, Optimizer::AdamW(AdamConstants::default()), sgd] {
+            let len = 260;
+            let mut draw = Draw::new("scaled", 1);
+            let gradient = f32s(&draw.tensor(len, 1.0));
+            let state: Vec<_> = (0..=optimizer.moments())
+                .map(|_| {
+                    f32s(&draw.tensor(len, 1.0))
+                        .iter()
+                        .map(|v| v.abs())
+                        .collect()
+                })
+                .collect::<Vec<Vec<f32>>>();
+            let words = optimizer.schedule(0.0, 5, 0).map(f32::from_bits);
+            let mut scaling = [1024.0, 1.0 / 1024.0, 0.0, 6.0, 0.0, 0.0, words[1], words[2]];
+            let large: Vec<f32> = gradient.iter().map(|g| g * 1024.0).collect();
+            let want = run(optimizer, rounded(1e-2), 5, &gradient, &state);
+            assert_eq!(
+                scaled(optimizer, &large, &scaling, &state),
+                want,
+                "{optimizer:?}"
+            );
+            scaling[2] = 1.0;
+            assert_eq!(
+                scaled(optimizer, &large, &scaling, &state),
+                state,
+                "{optimizer:?}"
+            );
+        }
+        assert_eq!(INITIAL_SCALING.len(), SCALING);
+    }
 }

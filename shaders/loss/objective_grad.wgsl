@@ -2,13 +2,17 @@
 //   grad z_e = f_expression ∂expression_e + f_soft ∂soft_e + f_matching p_e Σ_i ∂H/∂q_i (R[e][i] - q_i)
 //   grad z_i = f_units ∂units_i + f_co ∂co-annotated_i + f_matching ∂H/∂z_i      f_t = weight[t] / Σ_images share[t]
 //   grad p   = -w_va / (n D) ((y - mean(y)) - CCC (p - mean(y))), times 1 - p² where p is a tanh
-// Layout: labels, tables, scratch as objective_terms and objective_reduce have them; grad_logits [N, WIDTH], 0 in the padding.
+//   SCALED: times the loss's scale
+// Layout: labels, tables, scratch as objective_terms and objective_reduce have them; grad_logits [N, WIDTH], 0 in the padding;
+//         scaling [0] the scale, see loss_scale; not touched without SCALED.
 // Work:   an invocation does one element of grad_logits.
-// Needs:  default limits. Variants: f16 (shader-f16).
+// Needs:  default limits. Variants: f16 (shader-f16), SCALED.
 
 // only f16: enable f16;
 alias Stored = f32; // only f32
 // only f16: alias Stored = f16;
+override SCALED: bool = false;
+
 struct Params {
     batch: u32,
     width: u32,
@@ -28,6 +32,7 @@ const ROWS = 13u; // before those of the classes
 @group(0) @binding(2) var<storage, read_write> tables: array<f32>;
 @group(0) @binding(3) var<storage, read_write> scratch: array<f32>;
 @group(0) @binding(4) var<storage, read_write> grad_logits: array<Stored>;
+@group(0) @binding(5) var<storage, read_write> scaling: array<f32>;
 
 fn at(k: u32, image: u32) -> u32 {
     return k * params.batch + image;
@@ -93,6 +98,9 @@ fn objective_grad(
         grad = of_unit(image, i);
     } else if params.valence_arousal > 0u && axis < 2u {
         grad = of_axis(image, axis);
+    }
+    if SCALED {
+        grad *= scaling[0];
     }
     grad_logits[element] = Stored(grad);
 }

@@ -48,6 +48,11 @@ struct Report {
 pub(super) fn run(common: &Common, args: &BenchArgs) -> Result<(), Failure> {
     let start = Instant::now();
     let gpu = common.gpu()?;
+    if !gpu.can_store(args.model.precision()) {
+        return Err(Failure::Input(anyhow::anyhow!(
+            "--precision f16: the adapter has no f16 (shader-f16); choose another adapter or f32"
+        )));
+    }
     let plan = gpu.block_on(compile(&gpu, &args.model))?;
     plan.submit();
     gpu.wait()?;
@@ -110,7 +115,7 @@ async fn compile(gpu: &Gpu, model: &Model) -> Result<Plan, Failure> {
     let network = model.network()?;
     let weights = Weights::initialised(&network.declare(model.size as usize)?, 1);
     let images = model.images();
-    let target = Target::of(gpu);
+    let target = Target::of(gpu).stored(model.precision());
     let (recording, inputs, training) = match model.mode {
         Mode::Train => {
             let (step, objective) = model.training(&target)?;

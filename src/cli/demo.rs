@@ -3,6 +3,7 @@
 use super::progress::Progress;
 use super::{Common, Failure};
 use crate::demo::{self, Observer, Size};
+use crate::gpu::Precision;
 use crate::train::write_atomically;
 use clap::Args;
 use std::path::PathBuf;
@@ -18,9 +19,15 @@ pub(super) struct DemoArgs {
     /// Seconds of training for both networks together
     #[arg(long, default_value_t = 110.0)]
     seconds: f64,
+    /// Steps of each network, instead of as many as the seconds allow
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    steps: Option<u64>,
     /// The seed
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// How activations are stored in training: f32, or f16 where the adapter has it
+    #[arg(long, default_value = "f32", value_parser = ["f32", "f16"])]
+    precision: String,
 }
 
 struct Watcher {
@@ -59,13 +66,20 @@ pub(super) fn run(common: &Common, args: &DemoArgs) -> Result<(), Failure> {
     }
     let gpu = common.gpu()?;
     eprintln!("adapter: {}", crate::gpu::describe(gpu.info()));
+    let mut precision = Precision::named(&args.precision).unwrap_or_default();
+    if !gpu.can_store(precision) {
+        eprintln!("the adapter has no f16 (shader-f16): training in f32");
+        precision = Precision::F32;
+    }
     let mut watcher = Watcher {
         progress: None,
         stop: super::interrupt()?,
     };
     let size = Size {
         seconds: args.seconds,
+        steps: args.steps,
         seed: args.seed,
+        precision,
         ..Size::default()
     };
     let demo = match demo::run(&gpu, size, &mut watcher) {

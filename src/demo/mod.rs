@@ -5,7 +5,7 @@ mod faces;
 mod page;
 
 use crate::data::synthetic::Faces;
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, Precision};
 use crate::infer::{Images, Model, Output, Prediction, Predictor, Reader};
 use crate::kernels::KernelError;
 use crate::kernels::optim::{AdamConstants, Optimizer};
@@ -62,8 +62,12 @@ pub struct Size {
     pub pictures: usize,
     /// Pictures of unseen people, and again as many with compound expressions.
     pub test: usize,
+    /// Steps of each network, instead of as many as the time allows.
+    pub steps: Option<u64>,
     /// The seed of everything but the number of steps, which the time decides.
     pub seed: u64,
+    /// How activations and their gradients are stored in training.
+    pub precision: Precision,
 }
 
 impl Default for Size {
@@ -72,7 +76,9 @@ impl Default for Size {
             seconds: 120.0,
             pictures: 2560,
             test: 640,
+            steps: None,
             seed: 1,
+            precision: Precision::F32,
         }
     }
 }
@@ -166,7 +172,7 @@ pub fn run(gpu: &Gpu, size: Size, observer: &mut dyn Observer) -> Result<Demo, D
     observer.stage("rendering faces", None);
     let data = Databases::render(gpu, size)?;
     let rendered = start.elapsed().as_secs_f64();
-    let mut steps = None;
+    let mut steps = size.steps;
     let train = Instant::now();
     let mut trained = Vec::new();
     for (name, coupling) in [("uncoupled", 0.0), ("coupled", 1.0)] {
@@ -280,6 +286,7 @@ fn setup(size: Size, objective: &Objective, total: u64) -> Setup {
             decay: Decay::Cosine,
         },
         seed: size.seed as u32,
+        precision: size.precision,
     }
 }
 

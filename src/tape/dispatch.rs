@@ -46,6 +46,8 @@ pub enum Flat {
     Moment1,
     /// The optimiser's second moment.
     Moment2,
+    /// The loss's scale and what decides on it, [`SCALING`](crate::kernels::optim::SCALING) elements.
+    Scaling,
 }
 
 /// One dispatch with its operands.

@@ -5,6 +5,7 @@ use super::graph::Place;
 use super::recording::Recording;
 use super::{TapeError, Value};
 use crate::gpu::{Gpu, Timer};
+use crate::kernels::optim::{INITIAL_SCALING, SCALING};
 use crate::kernels::{Bound, KernelError};
 use half::f16;
 use std::collections::HashMap;
@@ -21,6 +22,8 @@ pub struct Store {
     pub gradients: Option<wgpu::Buffer>,
     /// The optimiser's first and second moments.
     pub moments: Option<[wgpu::Buffer; 2]>,
+    /// The loss's scale and what decides on it, for training in f16.
+    pub scaling: Option<wgpu::Buffer>,
 }
 
 impl Store {
@@ -37,6 +40,7 @@ impl Store {
                 .await?,
             gradients: None,
             moments: None,
+            scaling: None,
         };
         if training {
             store.gradients = Some(gpu.storage("the gradients", size).await?);
@@ -44,6 +48,10 @@ impl Store {
                 gpu.storage("the optimiser's first moments", size).await?,
                 gpu.storage("the optimiser's second moments", size).await?,
             ]);
+            let scaling = gpu.storage("the loss's scale", 4 * SCALING as u64).await?;
+            let initial = bytemuck::cast_slice(&INITIAL_SCALING);
+            gpu.queue.write_buffer(&scaling, 0, initial);
+            store.scaling = Some(scaling);
         }
         Ok(store)
     }
@@ -53,6 +61,7 @@ impl Store {
             Flat::Parameters => Some(&self.parameters),
             Flat::States => Some(&self.states),
             Flat::Gradients => self.gradients.as_ref(),
+            Flat::Scaling => self.scaling.as_ref(),
             Flat::Moment1 => self.moments.as_ref().map(|moments| &moments[0]),
             Flat::Moment2 => self.moments.as_ref().map(|moments| &moments[1]),
         }

@@ -1,10 +1,11 @@
 //! From the graph to a flat list of dispatches over abstract operands: dead code out, neighbours fused, kernels chosen.
 
 use super::arena::{self, Arena};
-use super::dispatch::{self, Operand, Step};
+use super::dispatch::{self, Flat, Operand, Step};
 use super::graph::{Info, Node, Place};
 use super::{Graph, Shape, TapeError, Value, fusion};
 use crate::gpu::Precision;
+use crate::kernels::optim::SCALING;
 use crate::kernels::{Call, KernelError};
 use std::collections::HashSet;
 
@@ -45,6 +46,12 @@ impl Target {
             fuse: true,
             precision: Precision::F32,
         }
+    }
+
+    /// The same device with activations and their gradients in this precision.
+    #[must_use]
+    pub fn stored(self, precision: Precision) -> Self {
+        Self { precision, ..self }
     }
 }
 
@@ -238,6 +245,23 @@ impl Lowering<'_> {
     /// The shape of output number `index`.
     pub fn output_shape(&self, index: usize) -> &Shape {
         self.graph.shape(self.node.outputs[index])
+    }
+
+    /// The loss's scale and what decides on it, in a plan of f16; else nothing that is read.
+    pub fn scaling(&mut self) -> Operand {
+        match self.target.precision {
+            Precision::F32 => self.scratch(4),
+            Precision::F16 => Operand::Flat {
+                flat: Flat::Scaling,
+                offset: 0,
+                len: SCALING,
+            },
+        }
+    }
+
+    /// Whether the loss is scaled: in a plan of f16.
+    pub fn is_scaled(&self) -> bool {
+        self.target.precision == Precision::F16
     }
 
     /// What is compiled for.

@@ -1,6 +1,7 @@
 //! Checkpoints: everything that the next step depends on, written whole or not at all.
 
 use super::TrainError;
+use crate::kernels::optim::SCALING;
 use crate::nn::Weights;
 use std::collections::HashMap;
 use std::io::Write as _;
@@ -13,6 +14,8 @@ pub struct Checkpoint {
     pub weights: Weights,
     /// The optimiser's moments, flat like the parameters.
     pub moments: [Vec<f32>; 2],
+    /// The loss's scale and what decides on it, where it is trained in f16.
+    pub scaling: Option<[f32; SCALING]>,
     /// Steps done.
     pub step: u64,
     /// The best validation score so far.
@@ -32,6 +35,10 @@ impl Checkpoint {
         mut metadata: HashMap<String, String>,
     ) -> Result<(), TrainError> {
         metadata.insert("step".to_owned(), self.step.to_string());
+        if let Some(scaling) = self.scaling {
+            let words = scaling.map(|value| format!("{:08x}", value.to_bits()));
+            metadata.insert("loss_scale".to_owned(), words.join(" "));
+        }
         if let Some(best) = self.best {
             metadata.insert("best".to_owned(), format!("{:016x}", best.to_bits()));
         }
@@ -76,9 +83,15 @@ impl Checkpoint {
             .get("best")
             .and_then(|bits| u64::from_str_radix(bits, 16).ok())
             .map(f64::from_bits);
+        let scaling = metadata.get("loss_scale").and_then(|words| {
+            let words = words.split(' ').map(|word| u32::from_str_radix(word, 16));
+            let words: Result<Vec<_>, _> = words.collect();
+            <[u32; SCALING]>::try_from(words.ok()?).ok()
+        });
         Ok(Self {
             weights,
             moments,
+            scaling: scaling.map(|words| words.map(f32::from_bits)),
             step: step.ok_or_else(|| TrainError::Checkpoint {
                 path: path.to_owned(),
             })?,

@@ -9,7 +9,7 @@ use super::tensorboard::EventWriter;
 use super::validate::{Validated, Validator};
 use super::{Setup, StepLosses, TrainError, Trainer, Upload, write_atomically};
 use crate::data::{Augment, DataError, Database, Loader, Prefetch, Sequence, Table, relatedness};
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, Precision};
 use crate::infer::{Images, Model};
 use crate::nn::{Backbone, Network, Weights};
 use crate::objective::{Objective, Tasks};
@@ -133,6 +133,16 @@ fn databases(
     Ok(databases)
 }
 
+/// How activations are stored: what is asked for, or f32 where the adapter has no f16.
+fn precision(gpu: &Gpu, config: &Config, observer: &mut dyn Observer) -> Precision {
+    let asked = Precision::named(&config.train.precision).unwrap_or_default();
+    if gpu.can_store(asked) {
+        return asked;
+    }
+    observer.message("the adapter has no f16 (shader-f16): training in f32");
+    Precision::F32
+}
+
 impl<'a> Run<'a> {
     fn prepare(
         gpu: &'a Gpu,
@@ -148,9 +158,7 @@ impl<'a> Run<'a> {
             .warnings
             .iter()
             .for_each(|warning| observer.message(warning));
-        if config.train.precision == "f16" {
-            observer.message("precision f16 is not there yet: training in f32");
-        }
+        let precision = precision(gpu, config, observer);
         let objective = Objective::new(&tasks, &config.objective, Some(&table.table))?;
         let augment = Augment {
             flip: config.augment.flip,
@@ -192,6 +200,7 @@ impl<'a> Run<'a> {
                 decay: config.decay(),
             },
             seed: seed as u32,
+            precision,
         };
         let checkpoint = folder::resumed(out, resume, &weights)?;
         let model = Model {
@@ -308,7 +317,7 @@ impl<'a> Run<'a> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             command: std::env::args().collect::<Vec<_>>().join(" "),
             adapter: crate::gpu::describe(self.gpu.info()),
-            precision: "f32".to_owned(),
+            precision: self.trainer.precision().name().to_owned(),
             batch: self.config.train.batch,
             seed: self.config.train.seed,
             parameters,

@@ -2,9 +2,10 @@
 
 use super::step::TrainingStep;
 use super::{Checkpoint, TrainError};
-use crate::gpu::{Gpu, ReadRing};
+use crate::gpu::{Gpu, Precision, ReadRing};
 use crate::infer::Images;
 use crate::kernels::loss::{LOSSES, Objective};
+use crate::kernels::optim::SCALING;
 use crate::nn::{Network, Weights};
 use crate::optim::{Optimizer, Schedule};
 use crate::tape::{Plan, Store, Target};
@@ -27,6 +28,8 @@ pub struct Setup {
     pub schedule: Schedule,
     /// Seeds dropout.
     pub seed: u32,
+    /// How activations and their gradients are stored. Weights, moments and sums are f32 in any case.
+    pub precision: Precision,
 }
 
 /// One batch as it is uploaded.
@@ -84,7 +87,7 @@ impl Trainer {
             setup.images,
             setup.objective,
             setup.optimizer,
-            &Target::of(gpu),
+            &Target::of(gpu).stored(setup.precision),
         )?;
         let store = Store::new(gpu, &step.recording, true).await?;
         let plan = Plan::new(gpu, step.recording.clone(), &store).await?;
@@ -107,6 +110,11 @@ impl Trainer {
     /// Goes on from a checkpoint.
     pub fn restore(&mut self, checkpoint: &Checkpoint) {
         self.upload(&checkpoint.weights, Some(&checkpoint.moments));
+        if let (Some(buffer), Some(scaling)) = (&self.store.scaling, &checkpoint.scaling) {
+            self.gpu
+                .queue
+                .write_buffer(buffer, 0, bytemuck::cast_slice(scaling));
+        }
         self.done = checkpoint.step;
     }
 
@@ -137,6 +145,11 @@ impl Trainer {
     /// The compiled plan, for profiles and accounts.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// How activations and their gradients are stored.
+    pub fn precision(&self) -> Precision {
+        self.setup.precision
     }
 
     /// The learning rate of the next step.
@@ -219,10 +232,27 @@ impl Trainer {
     /// # Errors
     /// [`TrainError::Gpu`].
     pub async fn gradients(&self) -> Result<Vec<f32>, TrainError> {
-        match &self.store.gradients {
-            Some(buffer) => Ok(self.floats(buffer, self.template.parameters.len()).await?),
-            None => Ok(Vec::new()),
+        let Some(buffer) = &self.store.gradients else {
+            return Ok(Vec::new());
+        };
+        let mut gradients = self.floats(buffer, self.template.parameters.len()).await?;
+        if let Some(scaling) = self.scaling().await? {
+            gradients.iter_mut().for_each(|value| *value *= scaling[1]);
         }
+        Ok(gradients)
+    }
+
+    /// The loss's scale and what decides on it (see [`kernels::optim`](crate::kernels::optim)); `None` in f32.
+    ///
+    /// # Errors
+    /// [`TrainError::Gpu`].
+    pub async fn scaling(&self) -> Result<Option<[f32; SCALING]>, TrainError> {
+        let (Precision::F16, Some(buffer)) = (self.setup.precision, &self.store.scaling) else {
+            return Ok(None);
+        };
+        let mut scaling = [0.0; SCALING];
+        scaling.copy_from_slice(&self.floats(buffer, SCALING).await?);
+        Ok(Some(scaling))
     }
 
     /// The weights after all submitted steps.
@@ -255,6 +285,7 @@ impl Trainer {
         Ok(Checkpoint {
             weights: self.weights().await?,
             moments,
+            scaling: self.scaling().await?,
             step: self.done,
             best,
         })

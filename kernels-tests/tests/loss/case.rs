@@ -266,7 +266,7 @@ pub fn execute_all(
     tables: &[f32],
 ) -> (Vec<f32>, Vec<f32>) {
     let labels: &[f32] = bytemuck::cast_slice(labels);
-    let [terms, reduce, grad] = problem.calls().unwrap();
+    let [terms, reduce, grad] = problem.calls(false).unwrap();
     let mut scratch = execute(&terms, &[logits, labels, tables]).remove(0);
     // What only objective_reduce writes.
     scratch.resize(problem.scratch_len(), f32::NAN);

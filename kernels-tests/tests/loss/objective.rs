@@ -345,7 +345,7 @@ fn columns_may_lie_anywhere() {
 fn rejects_shapes_that_the_formulas_do_not_define() {
     let case = Case::draw(&mut Draw::new("rejects", SEED), affect(3), 1.0, Carry::None);
     let good = case.objective().kernel(3);
-    assert!(good.calls().is_ok());
+    assert!(good.calls(false).is_ok());
     let none = Columns::default();
     let bad = [
         Objective { batch: 0, ..good },
@@ -377,7 +377,7 @@ fn rejects_shapes_that_the_formulas_do_not_define() {
         },
     ];
     for problem in bad {
-        let error = problem.calls().unwrap_err();
+        let error = problem.calls(false).unwrap_err();
         assert!(
             matches!(error, KernelError::Argument { .. }),
             "{problem:?}: {error}"
@@ -387,6 +387,6 @@ fn rejects_shapes_that_the_formulas_do_not_define() {
         batch: 1 << 27,
         ..good
     };
-    let error = large.calls().unwrap_err();
+    let error = large.calls(false).unwrap_err();
     assert!(matches!(error, KernelError::TooLarge { .. }), "{error}");
 }

@@ -153,7 +153,7 @@ impl Problem {
         let added = if residual {
             self.pad(&self.residual)
         } else {
-            vec![f32::NAN; 4]
+            Vec::new()
         };
         let inputs = [&self.pad(&self.x)[..], &added, affine];
         execute(&call.call().unwrap(), &inputs).remove(0)
@@ -174,11 +174,7 @@ impl Problem {
     }
 
     pub fn rectified(&self, relu: bool) -> Vec<f32> {
-        if relu {
-            self.pad(&self.y)
-        } else {
-            vec![f32::NAN; 4]
-        }
+        if relu { self.pad(&self.y) } else { Vec::new() }
     }
 
     /// grad_gamma, grad_beta, coefficients.
@@ -220,11 +216,7 @@ impl Problem {
             self.pad(&self.x),
             self.rectified(relu),
         );
-        let mut inputs: Vec<&[f32]> = vec![&grad_y, &x, &y, coefficients];
-        if !residual {
-            inputs.push(&[f32::NAN; 4]);
-        }
-        execute(&call.call().unwrap(), &inputs)
+        execute(&call.call().unwrap(), &[&grad_y, &x, &y, coefficients])
     }
 
     /// The upstream gradient behind the rectifier.

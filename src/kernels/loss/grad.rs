@@ -1,7 +1,8 @@
 //! The gradient of the logits.
 
 use super::{LABEL_WORDS, Objective, WORKGROUP};
-use crate::gpu::{Shader, Variant};
+use crate::gpu::Shader;
+use crate::kernels::check::{all_flags, flags};
 use crate::kernels::{Access, Call, Kernel, KernelError, narrow, params, shader};
 
 const SHADER: Shader = shader!("loss", "objective_grad");
@@ -18,7 +19,7 @@ params!(Params {
     rows: u32,
 });
 
-pub(super) fn call(problem: &Objective) -> Result<Call, KernelError> {
+pub(super) fn call(problem: &Objective, scaled: bool) -> Result<Call, KernelError> {
     let [valence, valence_arousal] = problem.axes()?;
     let params = Params {
         batch: narrow(SHADER.name, problem.batch)?,
@@ -34,14 +35,20 @@ pub(super) fn call(problem: &Objective) -> Result<Call, KernelError> {
     let elements = problem.batch * problem.width;
     let (classes, units) = (problem.expression.len, problem.action_units.len);
     let groups = elements.div_ceil(WORKGROUP) as u64;
-    Ok(Call::new(SHADER, Variant::new(), &params, groups)?
-        .bind("labels", Access::Read, problem.batch * LABEL_WORDS)
-        .bind("tables", Access::Read, problem.tables_len())
-        .bind("scratch", Access::Read, problem.scratch_len())
-        .bind_stored("grad_logits", Access::Write, elements)
-        .flops((problem.batch * (5 * classes * units + 6 * classes + 5 * units)) as u64))
+    Ok(
+        Call::new(SHADER, flags(&[("SCALED", scaled)]), &params, groups)?
+            .bind("labels", Access::Read, problem.batch * LABEL_WORDS)
+            .bind("tables", Access::Read, problem.tables_len())
+            .bind("scratch", Access::Read, problem.scratch_len())
+            .bind_stored("grad_logits", Access::Write, elements)
+            .bind("scaling", Access::Read, usize::from(scaled))
+            .flops((problem.batch * (5 * classes * units + 6 * classes + 5 * units)) as u64),
+    )
 }
 
 pub(super) fn kernel() -> Kernel {
-    super::kernel::<Params>(SHADER)
+    Kernel {
+        variants: all_flags(&["SCALED"]),
+        ..super::kernel::<Params>(SHADER)
+    }
 }

@@ -149,13 +149,18 @@ impl Objective {
     ///
     /// 0. `objective_terms`: `logits`, `labels`, `tables`, `scratch`;
     /// 1. `objective_reduce`: `labels`, `scratch`, `losses`;
-    /// 2. `objective_grad`: `labels`, `tables`, `scratch`, `grad_logits`.
+    /// 2. `objective_grad`: `labels`, `tables`, `scratch`, `grad_logits` and, where the gradient is `scaled`, the loss's scale
+    ///    `scaling` (see [`optim`](super::optim)); else bind anything.
     ///
     /// # Errors
     /// [`KernelError::Argument`] for a shape or option that the formulas do not define; [`KernelError::TooLarge`].
-    pub fn calls(&self) -> Result<[Call; 3], KernelError> {
+    pub fn calls(&self, scaled: bool) -> Result<[Call; 3], KernelError> {
         self.check()?;
-        Ok([terms::call(self)?, reduce::call(self)?, grad::call(self)?])
+        Ok([
+            terms::call(self)?,
+            reduce::call(self)?,
+            grad::call(self, scaled)?,
+        ])
     }
 
     /// Elements of the scratch.

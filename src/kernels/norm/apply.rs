@@ -1,7 +1,7 @@
 //! Normalisation by given statistics.
 
 use super::stats::check_eps;
-use super::{Layer, MapParams, ROWS, UNTOUCHED, kernel};
+use super::{Layer, MapParams, ROWS, kernel};
 use crate::gpu::{Shader, Variant};
 use crate::kernels::check::{all_flags, flags, workgroups};
 use crate::kernels::{Access, Call, Kernel, KernelError, Params, narrow, params, shader};
@@ -38,7 +38,7 @@ impl BatchNormApply {
         let params = layer.map_params(APPLY.name)?;
         let variant = flags(&[("RESIDUAL", self.residual), ("RELU", self.relu)]);
         let groups = workgroups(self.rows.div_ceil(ROWS) * layer.columns);
-        let residual = if self.residual { layer.len } else { UNTOUCHED };
+        let residual = if self.residual { layer.len } else { 0 };
         Ok(Call::new(APPLY, variant, &params, groups)?
             .bind_stored("x", Access::Read, layer.len)
             .bind_stored("residual", Access::Read, residual)

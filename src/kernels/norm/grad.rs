@@ -4,7 +4,7 @@
 //! grad_beta = Σ u, grad_gamma = Σ u x̂ and, in training, grad_x = gamma · invstd · (u - grad_beta / M - x̂ · grad_gamma / M)
 //! (Ioffe and Szegedy 2015, section 3). In evaluation the statistics are constants and grad_x = gamma · invstd · u.
 
-use super::{Layer, MapParams, ROWS, ReduceParams, UNTOUCHED, kernel};
+use super::{Layer, MapParams, ROWS, ReduceParams, kernel};
 use crate::gpu::Shader;
 use crate::kernels::check::{all_finishes, all_flags, elements, flags, positive, workgroups};
 use crate::kernels::{Access, Call, Kernel, KernelError, Params, narrow, params, shader};
@@ -41,7 +41,7 @@ impl BatchNormGradReduce {
         let params = layer.reduce_params(REDUCE.name)?;
         let variant = flags(&[("RELU", self.relu)]);
         let groups = workgroups(layer.split.count * layer.columns);
-        let y = if self.relu { layer.len } else { UNTOUCHED };
+        let y = if self.relu { layer.len } else { 0 };
         Ok(Call::new(REDUCE, variant, &params, groups)?
             .bind_stored("grad_y", Access::Read, layer.len)
             .bind_stored("x", Access::Read, layer.len)
@@ -121,7 +121,7 @@ impl BatchNormGradInput {
         let params = layer.map_params(INPUT.name)?;
         let variant = flags(&[("RESIDUAL", self.residual), ("RELU", self.relu)]);
         let groups = workgroups(self.rows.div_ceil(ROWS) * layer.columns);
-        let y = if self.relu { layer.len } else { UNTOUCHED };
+        let y = if self.relu { layer.len } else { 0 };
         let call = Call::new(INPUT, variant, &params, groups)?
             .bind_stored("grad_y", Access::Read, layer.len)
             .bind_stored("x", Access::Read, layer.len)
@@ -132,7 +132,7 @@ impl BatchNormGradInput {
         Ok(if self.residual {
             call.bind_stored("grad_residual", Access::Write, layer.len)
         } else {
-            call.bind_stored("grad_residual", Access::Read, UNTOUCHED)
+            call.bind_stored("grad_residual", Access::Read, 0)
         })
     }
 }

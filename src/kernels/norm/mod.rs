@@ -25,8 +25,6 @@ pub use fold::{BatchNormFoldLayers, FoldedLayer};
 pub use grad::{BatchNormGradFinish, BatchNormGradInput, BatchNormGradReduce};
 pub use stats::{BatchNormFinish, BatchNormStats};
 
-/// Elements of a binding that a variant does not touch.
-const UNTOUCHED: usize = 4;
 /// Rows an invocation of the kernels that go element by element.
 const ROWS: usize = 8;
 

@@ -13,9 +13,13 @@
 //! | 5 | u32: the seed (dropout) |
 //! | 6, 7 | 0 |
 
+mod scale;
+
 use super::check::{all_flags, constant, flags, vectors, workgroups};
 use super::{Access, Call, Kernel, KernelError, Params as _, narrow, params, shader};
 use crate::gpu::Shader;
+
+pub use scale::{GradientCheck, INITIAL_SCALING, INTERVAL, LossScale, SCALING};
 
 const ADAM: Shader = shader!("optim", "adam");
 const SGD: Shader = shader!("optim", "sgd");
@@ -92,13 +96,15 @@ impl Optimizer {
     }
 
     /// The dispatch over `len` parameters, a multiple of 4. Binds `schedule` of [`SCHEDULE`] words, `gradient`, `parameter`,
-    /// `moment1` and, for two moments, `moment2`. A longer buffer than one binding holds takes several calls over its parts.
+    /// `moment1`, for two moments `moment2`, and `scaling`. With `scaled` that has [`SCALING`] words: the gradient is divided by the
+    /// loss's scale, and nothing is touched where the step is to be skipped; without, bind anything. A longer buffer than one
+    /// binding holds takes several calls over its parts.
     ///
     /// # Errors
     /// [`KernelError::Argument`] unless `len` is a positive multiple of 4, and for Nesterov's rule without momentum;
     /// [`KernelError::Constant`] for a constant out of range; [`KernelError::TooLarge`].
-    pub fn call(&self, len: usize) -> Result<Call, KernelError> {
-        match *self {
+    pub fn call(&self, len: usize, scaled: bool) -> Result<Call, KernelError> {
+        let mut call = match *self {
             Self::Adam(constants) => constants.call(len, false),
             Self::AdamW(constants) => constants.call(len, true),
             Self::Sgd {
@@ -106,7 +112,11 @@ impl Optimizer {
                 nesterov,
                 weight_decay,
             } => sgd(len, momentum, nesterov, weight_decay),
+        }?;
+        if scaled {
+            call.variant = call.variant.set("SCALED", true);
         }
+        Ok(call.bind("scaling", Access::Read, if scaled { SCALING } else { 0 }))
     }
 
     /// The words of the `schedule` buffer for a step counted from 0, in the order of the [module](self)'s table.
@@ -207,10 +217,10 @@ pub(super) fn kernels() -> Vec<Kernel> {
         family: "optim",
         shader,
         params,
-        variants: all_flags(&[option]),
+        variants: all_flags(&[option, "SCALED"]),
     };
-    vec![
-        kernel(ADAM, AdamParams::FIELDS, "DECOUPLED"),
-        kernel(SGD, SgdParams::FIELDS, "NESTEROV"),
-    ]
+    let mut kernels = scale::kernels();
+    kernels.push(kernel(ADAM, AdamParams::FIELDS, "DECOUPLED"));
+    kernels.push(kernel(SGD, SgdParams::FIELDS, "NESTEROV"));
+    kernels
 }

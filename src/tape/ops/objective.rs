@@ -49,9 +49,10 @@ impl OpSpec for Objective {
         let [logits, labels, tables] = [0, 1, 2].map(|index| lowering.input(index));
         let [grad_logits, losses] = [0, 1].map(|index| lowering.output(index));
         let scratch = lowering.scratch(self.0.scratch_len());
-        let [terms, reduce, grad] = lowering.check(self.0.calls())?;
+        let [terms, reduce, grad] = lowering.check(self.0.calls(lowering.is_scaled()))?;
         lowering.call(Ok(terms), &[logits, labels, tables, scratch])?;
         lowering.call(Ok(reduce), &[labels, scratch, losses])?;
-        lowering.call(Ok(grad), &[labels, tables, scratch, grad_logits])
+        let scaling = lowering.scaling();
+        lowering.call(Ok(grad), &[labels, tables, scratch, grad_logits, scaling])
     }
 }
