@@ -1,6 +1,7 @@
 //! `kinesic parity`.
 
 use super::{Common, Failure, print};
+use crate::gpu::Precision;
 use crate::parity::{Golden, Report};
 use anyhow::Context as _;
 use clap::Args;
@@ -12,7 +13,7 @@ pub(super) struct ParityArgs {
     /// A file of reference values
     golden: PathBuf,
     /// The precision to compare; f16 reports distances without failing on them
-    #[arg(long, default_value = "f32", value_parser = ["f32"])]
+    #[arg(long, default_value = "f32", value_parser = ["f32", "f16"])]
     precision: String,
     /// Lists every check, not only the failed ones
     #[arg(long)]
@@ -27,8 +28,14 @@ pub(super) fn run(common: &Common, args: &ParityArgs) -> Result<(), Failure> {
         Failure::Input(anyhow::Error::new(error).context(args.golden.display().to_string()))
     })?;
     let gpu = common.gpu()?;
+    let precision = Precision::named(&args.precision).unwrap_or_default();
+    if !gpu.can_store(precision) {
+        return Err(Failure::Input(anyhow::anyhow!(
+            "--precision f16: the adapter has no f16 (shader-f16); choose another adapter"
+        )));
+    }
     eprintln!("adapter: {}", crate::gpu::describe(gpu.info()));
-    let report = gpu.block_on(golden.run(&gpu, |checks| {
+    let report = gpu.block_on(golden.run(&gpu, precision, |checks| {
         for check in checks.iter().filter(|check| args.all || !check.passed) {
             let verdict = if check.passed { "passed" } else { "FAILED" };
             eprintln!(
@@ -46,7 +53,7 @@ pub(super) fn run(common: &Common, args: &ParityArgs) -> Result<(), Failure> {
     {
         print(&summary(&report))?;
     }
-    if failed > 0 {
+    if failed > 0 && precision == Precision::F32 {
         return Err(Failure::Work(anyhow::anyhow!(
             "{failed} of {} checks failed",
             passed + failed

@@ -1,15 +1,15 @@
 //! The objective's values and gradients.
 
-use super::ParityError;
 use super::compare::{Check, draw};
-use crate::gpu::Gpu;
+use super::{Device, ParityError};
+use crate::gpu::Precision;
 use crate::kernels::padded;
 use crate::objective::{
     Form, Labels, MatchingTable, Objective, ObjectiveConfig, Relatedness, ScaOn, Tasks,
 };
 use crate::random::Random;
 use crate::tape::ops::Objective as ObjectiveOp;
-use crate::tape::{Graph, Plan, Recording, Shape, Store, Target};
+use crate::tape::{Graph, Plan, Recording, Shape, Store};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -95,7 +95,7 @@ pub(super) fn labels(seed: u64, batch: usize) -> Vec<Labels> {
 }
 
 pub(super) async fn run(
-    gpu: &Gpu,
+    device: &Device<'_>,
     seed: u64,
     case: &Case,
     config: &Config,
@@ -113,7 +113,7 @@ pub(super) async fn run(
         }
         start += len;
     }
-    let (losses, gradient) = evaluate(gpu, &objective, case.batch, &logits, seed).await?;
+    let (losses, gradient) = evaluate(device, &objective, case.batch, &logits, seed).await?;
     let name = format!("loss {} batch {}", case.config, case.batch);
     let mut checks = Vec::new();
     for (term, place) in TERMS {
@@ -156,7 +156,7 @@ pub(super) async fn run(
 
 /// The losses and the logits' gradients.
 async fn evaluate(
-    gpu: &Gpu,
+    device: &Device<'_>,
     objective: &Objective,
     batch: usize,
     logits: &[f32],
@@ -173,13 +173,20 @@ async fn evaluate(
         graph.input("tables", Shape::raw(objective.tables().len())),
     ];
     let outputs = graph.record(ObjectiveOp(kernel), &inputs)?;
-    let recording = Recording::new(graph, &outputs, &Target::of(gpu))?;
-    let store = Store::new(gpu, &recording, false).await?;
-    let plan = Plan::new(gpu, recording, &store).await?;
+    let recording = Recording::new(graph, &outputs, &device.target)?;
+    let store = Store::new(device.gpu, &recording, true).await?;
+    let plan = Plan::new(device.gpu, recording, &store).await?;
     let labels = objective.pack(&labels(seed, batch), batch)?;
     plan.write(inputs[0], bytemuck::cast_slice(logits))?;
     plan.write(inputs[1], bytemuck::cast_slice(&labels))?;
     plan.write(inputs[2], bytemuck::cast_slice(objective.tables()))?;
     plan.submit();
-    Ok((plan.read(outputs[1]).await?, plan.read(outputs[0]).await?))
+    let mut gradient = plan.read(outputs[0]).await?;
+    if let (Precision::F16, Some([scale, ..])) = (
+        device.target.precision,
+        store.read_scaling(device.gpu).await?,
+    ) {
+        gradient.iter_mut().for_each(|value| *value /= scale);
+    }
+    Ok((plan.read(outputs[1]).await?, gradient))
 }

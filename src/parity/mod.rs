@@ -7,10 +7,10 @@ mod loss;
 mod network;
 mod ops;
 
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, Precision};
 use crate::kernels::KernelError;
 use crate::objective::ObjectiveError;
-use crate::tape::TapeError;
+use crate::tape::{TapeError, Target};
 use crate::train::TrainError;
 use serde::Deserialize;
 use serde_json::Value as Json;
@@ -66,6 +66,12 @@ pub struct Golden {
     network: Vec<network::Record>,
 }
 
+/// Where the cases run.
+struct Device<'a> {
+    gpu: &'a Gpu,
+    target: Target,
+}
+
 impl Golden {
     /// Reads the file's text.
     ///
@@ -75,18 +81,23 @@ impl Golden {
         serde_json::from_str(text).map_err(|source| ParityError::Format { source })
     }
 
-    /// Runs every case on the device; `progress` hears of each case's checks as they come.
+    /// Runs every case on the device with activations in this precision; the bounds are those of f32. `progress` hears of each case's checks as they come.
     ///
     /// # Errors
     /// [`ParityError`] when a case cannot be run at all.
     pub async fn run(
         &self,
         gpu: &Gpu,
+        precision: Precision,
         mut progress: impl FnMut(&[Check]),
     ) -> Result<Report, ParityError> {
         let mut report = Report::default();
+        let device = Device {
+            gpu,
+            target: Target::of(gpu).stored(precision),
+        };
         for case in &self.ops {
-            let checks = ops::run(gpu, self.seed, case).await?;
+            let checks = ops::run(&device, self.seed, case).await?;
             progress(&checks);
             report.extend(checks);
         }
@@ -98,7 +109,7 @@ impl Golden {
                     case: case.config.clone(),
                     what: "configs",
                 })?;
-            let checks = loss::run(gpu, self.seed, case, config, &self.table_weighted).await?;
+            let checks = loss::run(&device, self.seed, case, config, &self.table_weighted).await?;
             progress(&checks);
             report.extend(checks);
         }
@@ -111,7 +122,7 @@ impl Golden {
                     what: "configs.bernoulli",
                 })?;
             let objective = loss::objective(config, &self.table_weighted)?;
-            let checks = network::run(gpu, self.seed, double, single, &objective).await?;
+            let checks = network::run(&device, self.seed, double, single, &objective).await?;
             progress(&checks);
             report.extend(checks);
         }

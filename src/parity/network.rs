@@ -1,13 +1,13 @@
 //! Ten Adam steps of a whole network.
 
 use super::compare::{Check, draw, norm, to_nhwc};
-use super::{ParityError, loss};
-use crate::gpu::Gpu;
+use super::{Device, ParityError, loss};
+use crate::gpu::Precision;
 use crate::kernels::optim::{AdamConstants, Optimizer};
 use crate::kernels::padded;
 use crate::nn::{Backbone, Network, Weights};
 use crate::objective::Objective;
-use crate::tape::{Graph, Plan, Recording, Shape, Store, Target};
+use crate::tape::{Graph, Plan, Recording, Shape, Store};
 use crate::train::step;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -49,13 +49,13 @@ struct Run {
 }
 
 pub(super) async fn run(
-    gpu: &Gpu,
+    device: &Device<'_>,
     seed: u64,
     double: &Record,
     single: &Record,
     objective: &Objective,
 ) -> Result<Vec<Check>, ParityError> {
-    let run = train(gpu, seed, double, objective).await?;
+    let run = train(device, seed, double, objective).await?;
     let name = &double.arch;
     let mut checks = Vec::new();
     let totals = |record: &Record| -> Vec<f64> {
@@ -139,7 +139,7 @@ fn logits(name: &str, double: &Record, single: &Record, got: &[f32]) -> Check {
 }
 
 async fn train(
-    gpu: &Gpu,
+    device: &Device<'_>,
     seed: u64,
     record: &Record,
     objective: &Objective,
@@ -166,15 +166,17 @@ async fn train(
         optimizer,
     )?;
     let weights = initial(&graph, seed);
-    let recording = Recording::new(graph, &[step.losses, step.logits], &Target::of(gpu))?;
-    let store = Store::new(gpu, &recording, true).await?;
-    let plan = Plan::new(gpu, recording, &store).await?;
-    gpu.queue.write_buffer(
+    let recording = Recording::new(graph, &[step.losses, step.logits], &device.target)?;
+    let store = Store::new(device.gpu, &recording, true).await?;
+    let plan = Plan::new(device.gpu, recording, &store).await?;
+    device.gpu.queue.write_buffer(
         &store.parameters,
         0,
         bytemuck::cast_slice(&weights.parameters),
     );
-    gpu.queue
+    device
+        .gpu
+        .queue
         .write_buffer(&store.states, 0, bytemuck::cast_slice(&weights.states));
     let pixels = draw(seed, "image", batch * 3 * side * side, 1.0);
     plan.write(
@@ -199,10 +201,16 @@ async fn train(
         if index == 0 {
             run.logits = plan.read(step.logits).await?;
             if let Some(gradients) = &store.gradients {
-                let bytes = gpu
+                let bytes = device
+                    .gpu
                     .read(gradients, 0, 4 * weights.parameters.len() as u64)
                     .await?;
-                let flat: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
+                let mut flat: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
+                let scaling = store.read_scaling(device.gpu).await?;
+                if let (Precision::F16, Some([_, inverse, ..])) = (device.target.precision, scaling)
+                {
+                    flat.iter_mut().for_each(|value| *value *= inverse);
+                }
                 run.grad_norm = weights
                     .take(&flat)
                     .map(|(name, g)| (name.to_owned(), norm(&g)))

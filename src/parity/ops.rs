@@ -1,15 +1,14 @@
 //! Single operations with every gradient.
 
-use super::ParityError;
 use super::compare::{Check, Recorded, draw, to_nchw, to_nhwc};
-use crate::gpu::Gpu;
+use super::{Device, ParityError};
 use crate::kernels::optim::{AdamConstants, Optimizer, SCHEDULE};
 use crate::nn::Weights;
 use crate::tape::ops::{
     AvgPool2d, BatchNorm, Conv2d, DepthwiseConv2d, GlobalAvgPool2d, Linear, MaxPool2d, Op,
     OptimizerStep,
 };
-use crate::tape::{Graph, Plan, Recording, Shape, Store, Target, Value};
+use crate::tape::{Graph, Plan, Recording, Shape, Store, Value};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
@@ -97,7 +96,11 @@ impl Layout {
 /// Weights and states of an operation by travelling name.
 type Leaves = Vec<(&'static str, Vec<f32>)>;
 
-pub(super) async fn run(gpu: &Gpu, seed: u64, json: &Json) -> Result<Vec<Check>, ParityError> {
+pub(super) async fn run(
+    device: &Device<'_>,
+    seed: u64,
+    json: &Json,
+) -> Result<Vec<Check>, ParityError> {
     let mut case = Case {
         json,
         name: String::new(),
@@ -106,16 +109,16 @@ pub(super) async fn run(gpu: &Gpu, seed: u64, json: &Json) -> Result<Vec<Check>,
     case.name = case.get("name")?;
     let op: String = case.get("op")?;
     match op.as_str() {
-        "conv2d" => conv2d(gpu, &case).await,
-        "batch_norm" => batch_norm(gpu, &case).await,
-        "linear" => linear(gpu, &case).await,
+        "conv2d" => conv2d(device, &case).await,
+        "batch_norm" => batch_norm(device, &case).await,
+        "linear" => linear(device, &case).await,
         "max_pool2d" => {
             let pool = MaxPool2d {
                 kernel: case.get("kernel")?,
                 stride: case.get("stride")?,
                 padding: case.get("padding")?,
             };
-            differentiate(gpu, &case, Vec::new(), |graph, x| {
+            differentiate(device, &case, Vec::new(), |graph, x| {
                 Ok(graph.record(pool, &[x])?[0])
             })
             .await
@@ -125,18 +128,18 @@ pub(super) async fn run(gpu: &Gpu, seed: u64, json: &Json) -> Result<Vec<Check>,
                 kernel: case.get("kernel")?,
                 stride: case.get("stride")?,
             };
-            differentiate(gpu, &case, Vec::new(), |graph, x| {
+            differentiate(device, &case, Vec::new(), |graph, x| {
                 Ok(graph.record1(pool, &[x])?)
             })
             .await
         }
         "global_avg_pool2d" => {
-            differentiate(gpu, &case, Vec::new(), |graph, x| {
+            differentiate(device, &case, Vec::new(), |graph, x| {
                 Ok(graph.record1(GlobalAvgPool2d, &[x])?)
             })
             .await
         }
-        "adam" | "adamw" | "sgd" => optimizer(gpu, &case, &op).await,
+        "adam" | "adamw" | "sgd" => optimizer(device, &case, &op).await,
         _ => Err(ParityError::Case {
             case: case.name.clone(),
             what: "op",
@@ -145,7 +148,7 @@ pub(super) async fn run(gpu: &Gpu, seed: u64, json: &Json) -> Result<Vec<Check>,
 }
 
 #[allow(clippy::cast_precision_loss)]
-async fn conv2d(gpu: &Gpu, case: &Case<'_>) -> Result<Vec<Check>, ParityError> {
+async fn conv2d(device: &Device<'_>, case: &Case<'_>) -> Result<Vec<Check>, ParityError> {
     let [k, c, r, s]: [usize; 4] = case.get("w")?;
     let (stride, padding) = (case.get("stride")?, case.get("padding")?);
     let groups: usize = case.get("groups")?;
@@ -156,7 +159,7 @@ async fn conv2d(gpu: &Gpu, case: &Case<'_>) -> Result<Vec<Check>, ParityError> {
     if bias {
         leaves.push(("bias", case.draw("b", k, 0.1)));
     }
-    differentiate(gpu, case, leaves, |graph, x| {
+    differentiate(device, case, leaves, |graph, x| {
         let op: Op = if depthwise {
             DepthwiseConv2d::new(stride, padding).into()
         } else {
@@ -176,14 +179,14 @@ async fn conv2d(gpu: &Gpu, case: &Case<'_>) -> Result<Vec<Check>, ParityError> {
     .await
 }
 
-async fn linear(gpu: &Gpu, case: &Case<'_>) -> Result<Vec<Check>, ParityError> {
+async fn linear(device: &Device<'_>, case: &Case<'_>) -> Result<Vec<Check>, ParityError> {
     let [k, c]: [usize; 2] = case.get("w")?;
     #[allow(clippy::cast_precision_loss)]
     let leaves = vec![
         ("w", case.draw("w", k * c, (3.0 / c as f64).sqrt())),
         ("bias", case.draw("b", k, 0.1)),
     ];
-    differentiate(gpu, case, leaves, |graph, x| {
+    differentiate(device, case, leaves, |graph, x| {
         let weight = graph.parameter("w", Shape::matrix(c, k))?;
         let bias = graph.parameter("bias", Shape::rows(&[k]))?;
         Ok(graph.record1(Linear, &[x, weight, bias])?)
@@ -191,7 +194,7 @@ async fn linear(gpu: &Gpu, case: &Case<'_>) -> Result<Vec<Check>, ParityError> {
     .await
 }
 
-async fn batch_norm(gpu: &Gpu, case: &Case<'_>) -> Result<Vec<Check>, ParityError> {
+async fn batch_norm(device: &Device<'_>, case: &Case<'_>) -> Result<Vec<Check>, ParityError> {
     let [_, c, _, _]: [usize; 4] = case.get("x")?;
     let training: bool = case.get("training")?;
     let leaves = vec![
@@ -200,7 +203,7 @@ async fn batch_norm(gpu: &Gpu, case: &Case<'_>) -> Result<Vec<Check>, ParityErro
         ("running_mean", case.draw("running_mean", c, 0.1)),
         ("running_var", case.around("running_var", c, 1.0, 0.5)),
     ];
-    differentiate(gpu, case, leaves, |graph, x| {
+    differentiate(device, case, leaves, |graph, x| {
         let shape = Shape::rows(&[c]);
         let inputs = [
             x,
@@ -216,7 +219,7 @@ async fn batch_norm(gpu: &Gpu, case: &Case<'_>) -> Result<Vec<Check>, ParityErro
 
 /// Runs an operation forward and backward with the drawn upstream gradient and checks everything that is recorded.
 async fn differentiate(
-    gpu: &Gpu,
+    device: &Device<'_>,
     case: &Case<'_>,
     leaves: Leaves,
     record: impl FnOnce(&mut Graph, Value) -> Result<Value, ParityError>,
@@ -249,15 +252,17 @@ async fn differentiate(
     };
     weights.fill(|name, _| leaf(name));
     weights.fill_states(|name, _| leaf(name));
-    let recording = Recording::new(graph, &[y, grad_x], &Target::of(gpu))?;
-    let store = Store::new(gpu, &recording, true).await?;
-    let plan = Plan::new(gpu, recording, &store).await?;
-    gpu.queue.write_buffer(
+    let recording = Recording::new(graph, &[y, grad_x], &device.target)?;
+    let store = Store::new(device.gpu, &recording, true).await?;
+    let plan = Plan::new(device.gpu, recording, &store).await?;
+    device.gpu.queue.write_buffer(
         &store.parameters,
         0,
         bytemuck::cast_slice(&weights.parameters),
     );
-    gpu.queue
+    device
+        .gpu
+        .queue
         .write_buffer(&store.states, 0, bytemuck::cast_slice(&weights.states));
     let upload = |leaf, layout: Layout| layout.store(&case.draw(leaf, layout.len(), 1.0));
     plan.write(x, bytemuck::cast_slice(&upload("x", layout)))?;
@@ -265,20 +270,21 @@ async fn differentiate(
     plan.submit();
     let mut checks = case.check("y", &y_layout.take(&plan.read(y).await?))?;
     checks.extend(case.check("grad_x", &layout.take(&plan.read(grad_x).await?))?);
-    checks.extend(stored(gpu, case, &store, &mut weights).await?);
+    checks.extend(stored(device, case, &store, &mut weights).await?);
     Ok(checks)
 }
 
 /// The parameters' gradients and the states after the step.
 async fn stored(
-    gpu: &Gpu,
+    device: &Device<'_>,
     case: &Case<'_>,
     store: &Store,
     weights: &mut Weights,
 ) -> Result<Vec<Check>, ParityError> {
     let mut checks = Vec::new();
     if let (Some(gradients), false) = (&store.gradients, weights.parameters.is_empty()) {
-        let bytes = gpu
+        let bytes = device
+            .gpu
             .read(gradients, 0, 4 * weights.parameters.len() as u64)
             .await?;
         let flat: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
@@ -288,7 +294,8 @@ async fn stored(
         }
     }
     if case.json.get("running_mean_after").is_some() {
-        let bytes = gpu
+        let bytes = device
+            .gpu
             .read(&store.states, 0, 4 * weights.states.len() as u64)
             .await?;
         weights.states = bytemuck::pod_collect_to_vec(&bytes);
@@ -302,7 +309,11 @@ async fn stored(
     Ok(checks)
 }
 
-async fn optimizer(gpu: &Gpu, case: &Case<'_>, op: &str) -> Result<Vec<Check>, ParityError> {
+async fn optimizer(
+    device: &Device<'_>,
+    case: &Case<'_>,
+    op: &str,
+) -> Result<Vec<Check>, ParityError> {
     let [len]: [usize; 1] = case.get("x")?;
     let steps: u64 = case.get("steps")?;
     let lr: f64 = case.get("lr")?;
@@ -331,10 +342,10 @@ async fn optimizer(gpu: &Gpu, case: &Case<'_>, op: &str) -> Result<Vec<Check>, P
     graph.parameter("x", Shape::rows(&[len]))?;
     let schedule = graph.input("schedule", Shape::raw(SCHEDULE));
     graph.record(OptimizerStep(optimizer), &[schedule])?;
-    let recording = Recording::new(graph, &[], &Target::of(gpu))?;
-    let store = Store::new(gpu, &recording, true).await?;
-    let plan = Plan::new(gpu, recording, &store).await?;
-    gpu.queue.write_buffer(
+    let recording = Recording::new(graph, &[], &device.target)?;
+    let store = Store::new(device.gpu, &recording, true).await?;
+    let plan = Plan::new(device.gpu, recording, &store).await?;
+    device.gpu.queue.write_buffer(
         &store.parameters,
         0,
         bytemuck::cast_slice(&case.draw("x", len, 1.0)),
@@ -342,7 +353,9 @@ async fn optimizer(gpu: &Gpu, case: &Case<'_>, op: &str) -> Result<Vec<Check>, P
     for step in 0..steps {
         if let Some(gradients) = &store.gradients {
             let gradient = case.draw(&format!("g{step}"), len, 1.0);
-            gpu.queue
+            device
+                .gpu
+                .queue
                 .write_buffer(gradients, 0, bytemuck::cast_slice(&gradient));
         }
         plan.write(
@@ -351,6 +364,9 @@ async fn optimizer(gpu: &Gpu, case: &Case<'_>, op: &str) -> Result<Vec<Check>, P
         )?;
         plan.submit();
     }
-    let bytes = gpu.read(&store.parameters, 0, 4 * len as u64).await?;
+    let bytes = device
+        .gpu
+        .read(&store.parameters, 0, 4 * len as u64)
+        .await?;
     case.check("y", &bytemuck::pod_collect_to_vec::<u8, f32>(&bytes))
 }

@@ -56,6 +56,21 @@ impl Store {
         Ok(store)
     }
 
+    /// What decides on the loss's scale (see [`kernels::optim`](crate::kernels::optim)), as the last step left it; `None` where
+    /// nothing is trained.
+    ///
+    /// # Errors
+    /// [`TapeError::Gpu`].
+    pub async fn read_scaling(&self, gpu: &Gpu) -> Result<Option<[f32; SCALING]>, TapeError> {
+        let Some(buffer) = &self.scaling else {
+            return Ok(None);
+        };
+        let bytes = gpu.read(buffer, 0, 4 * SCALING as u64).await?;
+        let mut scaling = [0.0; SCALING];
+        bytemuck::cast_slice_mut(&mut scaling).copy_from_slice(&bytes);
+        Ok(Some(scaling))
+    }
+
     fn buffer(&self, flat: Flat) -> Option<&wgpu::Buffer> {
         match flat {
             Flat::Parameters => Some(&self.parameters),

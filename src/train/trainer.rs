@@ -245,14 +245,12 @@ impl Trainer {
     /// The loss's scale and what decides on it (see [`kernels::optim`](crate::kernels::optim)); `None` in f32.
     ///
     /// # Errors
-    /// [`TrainError::Gpu`].
+    /// [`TrainError::Tape`].
     pub async fn scaling(&self) -> Result<Option<[f32; SCALING]>, TrainError> {
-        let (Precision::F16, Some(buffer)) = (self.setup.precision, &self.store.scaling) else {
-            return Ok(None);
-        };
-        let mut scaling = [0.0; SCALING];
-        scaling.copy_from_slice(&self.floats(buffer, SCALING).await?);
-        Ok(Some(scaling))
+        match self.setup.precision {
+            Precision::F32 => Ok(None),
+            Precision::F16 => Ok(self.store.read_scaling(&self.gpu).await?),
+        }
     }
 
     /// The weights after all submitted steps.
