@@ -114,8 +114,12 @@ mod max_pool2d {
 
     /// The winners of the channels that are not padding.
     fn places(winner: &[f32], channels: usize) -> Vec<usize> {
-        let rows = winner.chunks_exact(padded(channels));
-        rows.flat_map(|row| row[..channels].iter().map(|place| place.to_bits() as usize))
+        let bytes: Vec<u8> = winner
+            .iter()
+            .flat_map(|word| word.to_bits().to_le_bytes())
+            .collect();
+        let rows = bytes.chunks_exact(padded(channels));
+        rows.flat_map(|row| row[..channels].iter().map(|&place| place.into()))
             .collect()
     }
 
@@ -150,6 +154,20 @@ mod max_pool2d {
     #[test]
     fn rejects_each_size_of_zero() {
         rejects_zeros(|shape| MaxPool2d { shape }.call());
+    }
+
+    #[test]
+    fn rejects_windows_whose_places_are_no_bytes() {
+        let call = |side| {
+            let shape = square(1, 17, 4, [side, 1, 0]);
+            MaxPool2d { shape }.call()
+        };
+        assert!(call(16).is_ok());
+        let error = call(17).unwrap_err();
+        assert!(
+            matches!(error, KernelError::Argument { name: "window", .. }),
+            "{error}"
+        );
     }
 
     #[test]

@@ -13,6 +13,7 @@
 // only f16: enable f16;
 alias Stored = f32; // only f32
 // only f16: alias Stored = f16;
+
 override ADD: bool = false;
 override MASK: bool = false;
 override REDUCE: bool = false;

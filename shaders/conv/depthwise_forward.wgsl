@@ -9,6 +9,7 @@
 // only f16: enable f16;
 alias Stored = f32; // only f32
 // only f16: alias Stored = f16;
+
 override BIAS: bool = false;
 override AFFINE: bool = false;
 override RELU: bool = false;

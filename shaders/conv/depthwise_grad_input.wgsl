@@ -8,6 +8,7 @@
 // only f16: enable f16;
 alias Stored = f32; // only f32
 // only f16: alias Stored = f16;
+
 struct Params {
     n: u32, h: u32, w: u32, c4: u32,
     ho: u32, wo: u32,

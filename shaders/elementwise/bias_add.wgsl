@@ -8,6 +8,7 @@
 // only f16: enable f16;
 alias Stored = f32; // only f32
 // only f16: alias Stored = f16;
+
 override RELU: bool = false;
 const ROWS = 8u;
 

@@ -8,6 +8,7 @@
 // only f16: enable f16;
 alias Stored = f32; // only f32
 // only f16: alias Stored = f16;
+
 struct Params { count: u32, stream: u32, threshold: u32, scale: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;

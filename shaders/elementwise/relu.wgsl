@@ -7,6 +7,7 @@
 // only f16: enable f16;
 alias Stored = f32; // only f32
 // only f16: alias Stored = f16;
+
 const EACH = 4u;
 
 struct Params { count: u32 }

@@ -10,6 +10,7 @@
 // only f16: enable f16;
 alias Stored = f32; // only f32
 // only f16: alias Stored = f16;
+
 override GREY: bool = false;
 
 struct Params { count: u32, h: u32, w: u32, height: u32, width: u32 }

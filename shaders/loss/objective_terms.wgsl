@@ -11,6 +11,7 @@
 // only f16: enable f16;
 alias Stored = f32; // only f32
 // only f16: alias Stored = f16;
+
 struct Params {
     batch: u32,
     width: u32,

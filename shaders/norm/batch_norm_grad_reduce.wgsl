@@ -10,6 +10,7 @@
 // only f16: enable f16;
 alias Stored = f32; // only f32
 // only f16: alias Stored = f16;
+
 override RELU: bool = false;
 
 struct Params { rows: u32, columns: u32, group_rows: u32, groups: u32 }

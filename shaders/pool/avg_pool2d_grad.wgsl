@@ -8,6 +8,7 @@
 // only f16: enable f16;
 alias Stored = f32; // only f32
 // only f16: alias Stored = f16;
+
 struct Params {
     count: u32,
     columns: u32,

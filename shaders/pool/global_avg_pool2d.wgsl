@@ -7,6 +7,7 @@
 // only f16: enable f16;
 alias Stored = f32; // only f32
 // only f16: alias Stored = f16;
+
 struct Params { count: u32, columns: u32, pixels: u32, share: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -1,7 +1,7 @@
 // max_pool2d: the largest element of each window, and its place for the gradient.
 //   y[n,p,q,c] = max over r, s of x[n, p·stride + r - padding, q·stride + s - padding, c];  winner = r·window_w + s
 //   What lies outside the image does not take part. Of equal elements the first wins and NaN wins over all, as in PyTorch.
-// Layout: x [N,H,W,columns] vec4; y vec4, winner vec4u [N,P,Q,columns]; count = N·P·Q·parts.
+// Layout: x [N,H,W,columns] vec4; y vec4 [N,P,Q,columns]; winner [N,P,Q,columns] u32, four bytes, the first the lowest; count = N·P·Q·parts.
 // Work:   an invocation does every parts-th vec4 of one pixel of y, at most 4, so that the index is divided once;
 //         invocations beyond the end do nothing.
 // Needs:  default limits. Variants: f16 (shader-f16).
@@ -9,6 +9,7 @@
 // only f16: enable f16;
 alias Stored = f32; // only f32
 // only f16: alias Stored = f16;
+
 struct Params {
     count: u32,
     columns: u32,
@@ -28,7 +29,7 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> x: array<vec4<Stored>>;
 @group(0) @binding(2) var<storage, read_write> y: array<vec4<Stored>>;
-@group(0) @binding(3) var<storage, read_write> winner: array<vec4u>;
+@group(0) @binding(3) var<storage, read_write> winner: array<u32>;
 
 // By its bits: a compiler may take floating-point comparisons to never see NaN.
 fn is_nan(value: vec4f) -> vec4<bool> {
@@ -69,6 +70,7 @@ fn max_pool2d(
             }
         }
         y[pixel * params.columns + column] = vec4<Stored>(best);
-        winner[pixel * params.columns + column] = place;
+        let bytes = place << vec4u(0u, 8u, 16u, 24u);
+        winner[pixel * params.columns + column] = bytes.x | bytes.y | bytes.z | bytes.w;
     }
 }

@@ -1,6 +1,6 @@
 // max_pool2d_grad: the gradient of max_pool2d, gathered from the windows that each element is in.
 //   grad_x[n,h,w,c] = Σ grad_y[n,p,q,c]     over the windows (p, q) whose winner is (h, w)
-// Layout: grad_y vec4, winner vec4u [N,P,Q,columns]; grad_x [N,H,W,columns] vec4; count = N·H·W·parts.
+// Layout: grad_y vec4 [N,P,Q,columns]; winner [N,P,Q,columns] u32, four bytes, the first the lowest; grad_x [N,H,W,columns] vec4; count = N·H·W·parts.
 // Work:   an invocation does every parts-th vec4 of one pixel of grad_x, at most 4, so that the index is divided once;
 //         windows in row-major order; invocations beyond the end do nothing.
 // Needs:  default limits. Variants: f16 (shader-f16).
@@ -8,6 +8,7 @@
 // only f16: enable f16;
 alias Stored = f32; // only f32
 // only f16: alias Stored = f16;
+
 struct Params {
     count: u32,
     columns: u32,
@@ -26,7 +27,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> grad_y: array<vec4<Stored>>;
-@group(0) @binding(2) var<storage, read_write> winner: array<vec4u>;
+@group(0) @binding(2) var<storage, read_write> winner: array<u32>;
 @group(0) @binding(3) var<storage, read_write> grad_x: array<vec4<Stored>>;
 
 // The windows [first, end) that position `at` of the padded axis is in.
@@ -58,7 +59,7 @@ fn max_pool2d_grad(
             for (var q = columns.x; q < columns.y; q++) {
                 let place = (v - p * params.stride_h) * params.window_w + u - q * params.stride_w;
                 let at = ((image * params.out_h + p) * params.out_w + q) * params.columns + column;
-                sum += select(vec4f(), vec4f(grad_y[at]), winner[at] == vec4u(place));
+                sum += select(vec4f(), vec4f(grad_y[at]), ((vec4u(winner[at]) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(0xFFu)) == vec4u(place));
             }
         }
         grad_x[pixel * params.columns + column] = vec4<Stored>(sum);

@@ -2,7 +2,7 @@
 
 use super::{Checked, PoolShape, kernel};
 use crate::gpu::{Shader, Variant};
-use crate::kernels::check::workgroups;
+use crate::kernels::check::{rule, workgroups};
 use crate::kernels::{Access, Call, Kernel, KernelError, Params as _, narrow, params, shader};
 
 const FORWARD: Shader = shader!("pool", "max_pool2d");
@@ -24,8 +24,8 @@ params!(Params {
     padding_w: u32,
 });
 
-/// The largest element of each window; what lies outside the image takes no part. Binds `x`, `y` and `winner`, of `y`'s size,
-/// the u32 place of the largest element in its window, r · (width of the window) + s.
+/// The largest element of each window; what lies outside the image takes no part. Binds `x`, `y` and `winner`, a byte an element of
+/// `y`: the place of the largest element in its window, r · (width of the window) + s.
 ///
 /// Of equal elements the first in row-major order wins, and a NaN wins over all, as in PyTorch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,17 +38,17 @@ impl MaxPool2d {
     /// The dispatch.
     ///
     /// # Errors
-    /// [`KernelError::Argument`] for a size of 0, a padding above half the window, and a window larger than the padded input;
-    /// [`KernelError::TooLarge`].
+    /// [`KernelError::Argument`] for a size of 0, a padding above half the window, a window larger than the padded input, and one of
+    /// more than 256 elements; [`KernelError::TooLarge`].
     pub fn call(&self) -> Result<Call, KernelError> {
         let name = FORWARD.name;
-        let checked = self.shape.check(name)?;
+        let checked = check(name, &self.shape)?;
         let params = params(name, &self.shape, &checked, checked.output)?;
         let groups = workgroups(checked.invocations(checked.output));
         Ok(Call::new(FORWARD, Variant::new(), &params, groups)?
             .bind_stored("x", Access::Read, checked.input)
             .bind_stored("y", Access::Write, checked.output)
-            .bind("winner", Access::Write, checked.output)
+            .bind("winner", Access::Write, checked.output / 4)
             .flops(checked.additions(&self.shape)))
     }
 }
@@ -67,15 +67,29 @@ impl MaxPool2dGrad {
     /// As [`MaxPool2d::call`].
     pub fn call(&self) -> Result<Call, KernelError> {
         let name = GRAD.name;
-        let checked = self.shape.check(name)?;
+        let checked = check(name, &self.shape)?;
         let params = params(name, &self.shape, &checked, checked.input)?;
         let groups = workgroups(checked.invocations(checked.input));
         Ok(Call::new(GRAD, Variant::new(), &params, groups)?
             .bind_stored("grad_y", Access::Read, checked.output)
-            .bind("winner", Access::Read, checked.output)
+            .bind("winner", Access::Read, checked.output / 4)
             .bind_stored("grad_x", Access::Write, checked.input)
             .flops(checked.output as u64))
     }
+}
+
+/// A place in the window is a byte.
+fn check(kernel: &'static str, shape: &PoolShape) -> Result<Checked, KernelError> {
+    let checked = shape.check(kernel)?;
+    let elements = shape.window[0].saturating_mul(shape.window[1]);
+    rule(
+        kernel,
+        "window",
+        elements,
+        elements <= 256,
+        "at most 256 elements",
+    )?;
+    Ok(checked)
 }
 
 fn params(
