@@ -2,9 +2,12 @@
 //   partial[g,r,s,c,k] = Σ over the output pixels (n,oy,ox) of group g of x[n, oy·sh + r - ph, ox·sw + s - pw, c] · grad_y[n,oy,ox,k]
 // Layout: x [N,H,W,C/4], grad_y [N,Ho,Wo,K/4], partial [G,R,S,C,K/4]; a vec4 of f32 travels as two u64, which halves the loads.
 //         Summed over g in fixed order by sum_groups.
-// Work:   a subgroup does one group of pixels: its 8 lanes are 8 vec4s of K, each with 16 rows (r,s,c) of the weight. For 8
-//         pixels the lanes load x, one pixel each, and pass it around by broadcast.
-// Needs:  subgroup, int64. At most 2²⁴ pixels. Variants: f16.
+// Work:   a subgroup does one group of pixels: its 8 lanes are 8 vec4s of K, each with 16 rows (r,s,c) of the weight, 32 in the
+//         variant WIDE. For 8 pixels
+//         the lanes load x, one pixel each, and pass it around by broadcast.
+// Needs:  subgroup, int64. At most 2²⁴ pixels. Variants: f16, WIDE.
+
+override WIDE: bool = false;
 
 struct Params {
     n: u32, h: u32, w: u32, c4: u32,
@@ -63,11 +66,30 @@ fn load(s: Source, at: vec3u, counts: bool) -> vec4f {
     return select(vec4f(), widen(x[pixel * params.c4 + s.c]), inside);
 }
 
+// grad_y of a lane's column at 8 pixels.
+struct Pixels { g0: vec4f, g1: vec4f, g2: vec4f, g3: vec4f, g4: vec4f, g5: vec4f, g6: vec4f, g7: vec4f }
+
+// x at a lane's pixel and four more sources.
+struct Sources { v4: vec4f, v5: vec4f, v6: vec4f, v7: vec4f }
+
 // The sums of four channels × one vec4 of K.
 struct Rows { r0: vec4f, r1: vec4f, r2: vec4f, r3: vec4f }
 
-fn add(sum: Rows, v: vec4f, g: vec4f) -> Rows {
-    return Rows(sum.r0 + v.x * g, sum.r1 + v.y * g, sum.r2 + v.z * g, sum.r3 + v.w * g);
+// Adds the product of one channel and 4 outputs of 8 pixels, of which each lane has one pixel's channel. A channel at a time, so
+// that its sums stay in registers.
+fn add_channel(sum: vec4f, v: f32, g: Pixels) -> vec4f {
+    var s = sum + subgroupBroadcast(v, 0u) * g.g0;
+    s += subgroupBroadcast(v, 1u) * g.g1;
+    s += subgroupBroadcast(v, 2u) * g.g2;
+    s += subgroupBroadcast(v, 3u) * g.g3;
+    s += subgroupBroadcast(v, 4u) * g.g4;
+    s += subgroupBroadcast(v, 5u) * g.g5;
+    s += subgroupBroadcast(v, 6u) * g.g6;
+    return s + subgroupBroadcast(v, 7u) * g.g7;
+}
+
+fn add(sum: Rows, v: vec4f, g: Pixels) -> Rows {
+    return Rows(add_channel(sum.r0, v.x, g), add_channel(sum.r1, v.y, g), add_channel(sum.r2, v.z, g), add_channel(sum.r3, v.w, g));
 }
 
 fn store(index: u32, part: u32, k: u32, sum: Rows) {
@@ -85,14 +107,10 @@ var<private> sum0: Rows;
 var<private> sum1: Rows;
 var<private> sum2: Rows;
 var<private> sum3: Rows;
-
-// Adds the product of 16 channels and 4 outputs of one pixel.
-fn accumulate(v0: vec4f, v1: vec4f, v2: vec4f, v3: vec4f, g: vec4f) {
-    sum0 = add(sum0, v0, g);
-    sum1 = add(sum1, v1, g);
-    sum2 = add(sum2, v2, g);
-    sum3 = add(sum3, v3, g);
-}
+var<private> sum4: Rows;
+var<private> sum5: Rows;
+var<private> sum6: Rows;
+var<private> sum7: Rows;
 
 fn gradient(m: u32, k: u32) -> vec4f {
     return widen(grad_y[min(m, params.pixels - 1u) * params.k4 + k]);
@@ -108,10 +126,15 @@ fn conv2d_grad_weight_broadcast(
     let block = divide(group.z, params.column_groups);
     let column = (group.z - block * params.column_groups) * 8u + lane;
     let k = min(column, params.k4 - 1u);
-    let source0 = source(4u * block);
-    let source1 = source(4u * block + 1u);
-    let source2 = source(4u * block + 2u);
-    let source3 = source(4u * block + 3u);
+    let first = select(4u, 8u, WIDE) * block;
+    let source0 = source(first);
+    let source1 = source(first + 1u);
+    let source2 = source(first + 2u);
+    let source3 = source(first + 3u);
+    let source4 = source(first + 4u);
+    let source5 = source(first + 5u);
+    let source6 = source(first + 6u);
+    let source7 = source(first + 7u);
     let begin = min(part * params.group_pixels, params.pixels);
     let end = min(begin + params.group_pixels, params.pixels);
 
@@ -130,22 +153,24 @@ fn conv2d_grad_weight_broadcast(
         let v1 = load(source1, at, counts);
         let v2 = load(source2, at, counts);
         let v3 = load(source3, at, counts);
-        let g0 = gradient(m, k);
-        let g1 = gradient(m + 1u, k);
-        let g2 = gradient(m + 2u, k);
-        let g3 = gradient(m + 3u, k);
-        let g4 = gradient(m + 4u, k);
-        let g5 = gradient(m + 5u, k);
-        let g6 = gradient(m + 6u, k);
-        let g7 = gradient(m + 7u, k);
-        accumulate(subgroupBroadcast(v0, 0u), subgroupBroadcast(v1, 0u), subgroupBroadcast(v2, 0u), subgroupBroadcast(v3, 0u), g0);
-        accumulate(subgroupBroadcast(v0, 1u), subgroupBroadcast(v1, 1u), subgroupBroadcast(v2, 1u), subgroupBroadcast(v3, 1u), g1);
-        accumulate(subgroupBroadcast(v0, 2u), subgroupBroadcast(v1, 2u), subgroupBroadcast(v2, 2u), subgroupBroadcast(v3, 2u), g2);
-        accumulate(subgroupBroadcast(v0, 3u), subgroupBroadcast(v1, 3u), subgroupBroadcast(v2, 3u), subgroupBroadcast(v3, 3u), g3);
-        accumulate(subgroupBroadcast(v0, 4u), subgroupBroadcast(v1, 4u), subgroupBroadcast(v2, 4u), subgroupBroadcast(v3, 4u), g4);
-        accumulate(subgroupBroadcast(v0, 5u), subgroupBroadcast(v1, 5u), subgroupBroadcast(v2, 5u), subgroupBroadcast(v3, 5u), g5);
-        accumulate(subgroupBroadcast(v0, 6u), subgroupBroadcast(v1, 6u), subgroupBroadcast(v2, 6u), subgroupBroadcast(v3, 6u), g6);
-        accumulate(subgroupBroadcast(v0, 7u), subgroupBroadcast(v1, 7u), subgroupBroadcast(v2, 7u), subgroupBroadcast(v3, 7u), g7);
+        var w = Sources();
+        if WIDE {
+            w = Sources(load(source4, at, counts), load(source5, at, counts), load(source6, at, counts), load(source7, at, counts));
+        }
+        let g = Pixels(
+            gradient(m, k), gradient(m + 1u, k), gradient(m + 2u, k), gradient(m + 3u, k),
+            gradient(m + 4u, k), gradient(m + 5u, k), gradient(m + 6u, k), gradient(m + 7u, k),
+        );
+        sum0 = add(sum0, v0, g);
+        sum1 = add(sum1, v1, g);
+        sum2 = add(sum2, v2, g);
+        sum3 = add(sum3, v3, g);
+        if WIDE {
+            sum4 = add(sum4, w.v4, g);
+            sum5 = add(sum5, w.v5, g);
+            sum6 = add(sum6, w.v6, g);
+            sum7 = add(sum7, w.v7, g);
+        }
         at += step;
         let next_line = at.z >= params.wo;
         at.z -= select(0u, params.wo, next_line);
@@ -154,8 +179,14 @@ fn conv2d_grad_weight_broadcast(
         at.y -= select(0u, params.ho, next_image);
         at.x += u32(next_image);
     }
-    store(4u * block, part, column, sum0);
-    store(4u * block + 1u, part, column, sum1);
-    store(4u * block + 2u, part, column, sum2);
-    store(4u * block + 3u, part, column, sum3);
+    store(first, part, column, sum0);
+    store(first + 1u, part, column, sum1);
+    store(first + 2u, part, column, sum2);
+    store(first + 3u, part, column, sum3);
+    if WIDE {
+        store(first + 4u, part, column, sum4);
+        store(first + 5u, part, column, sum5);
+        store(first + 6u, part, column, sum6);
+        store(first + 7u, part, column, sum7);
+    }
 }

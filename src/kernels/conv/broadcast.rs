@@ -4,6 +4,7 @@
 use super::epilogue::{ForwardEpilogue, GradInputEpilogue};
 use super::sizes::{Sizes, with};
 use crate::gpu::{Shader, Variant};
+use crate::kernels::check::{all_flags, flags};
 use crate::kernels::{Call, Kernel, KernelError, Params, narrow, params, shader};
 
 const FORWARD: Shader = shader!("conv", "conv2d_forward_broadcast");
@@ -125,6 +126,9 @@ pub(super) fn grad_input(sizes: &Sizes, variant: Variant) -> Result<Option<Call>
     call(GRAD_INPUT, variant, &params, groups, tiles)
 }
 
+/// `vec4`s of (r, s, c) a subgroup of the filters' gradient; twice as many in its variant WIDE.
+const SOURCES: usize = 4;
+
 /// The first stage over `parts` groups of pixels, some of which may be empty.
 pub(super) fn grad_weight(sizes: &Sizes, parts: usize) -> Result<Option<Call>, KernelError> {
     let shape = &sizes.shape;
@@ -141,8 +145,11 @@ pub(super) fn grad_weight(sizes: &Sizes, parts: usize) -> Result<Option<Call>, K
         *word = narrow(GRAD_WEIGHT.name, value)?;
     }
     let params: GradWeightParams = with(&sizes.words, &more);
-    let tiles = sources.div_ceil(COLUMNS) * column_groups;
-    call(GRAD_WEIGHT, Variant::new(), &params, parts, tiles)
+    // Twice as many rows of the weight share the loads of grad_y, unless most of the last ones were beyond the end.
+    let wide = sources.is_multiple_of(2 * SOURCES) || sources >= 6 * SOURCES;
+    let each = if wide { 2 * SOURCES } else { SOURCES };
+    let tiles = sources.div_ceil(each) * column_groups;
+    call(GRAD_WEIGHT, flags(&[("WIDE", wide)]), &params, parts, tiles)
 }
 
 pub(super) fn kernels() -> [Kernel; 3] {
@@ -163,6 +170,6 @@ pub(super) fn kernels() -> [Kernel; 3] {
             GradInputParams::FIELDS,
             GradInputEpilogue::variants_without_sums(),
         ),
-        kernel(GRAD_WEIGHT, GradWeightParams::FIELDS, vec![Variant::new()]),
+        kernel(GRAD_WEIGHT, GradWeightParams::FIELDS, all_flags(&["WIDE"])),
     ]
 }
