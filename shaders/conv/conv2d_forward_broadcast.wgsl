@@ -3,14 +3,15 @@
 //   BIAS: y += bias[k]     AFFINE: then y = y · scale[k] + shift[k]     RESIDUAL: then y += residual     RELU: then max(y, 0)
 // Layout: x [N,H,W,C/4], weight [R,S,C,K/4], bias [K/4], affine [2,K/4]: scale, shift; y, residual [N,Ho,Wo,K/4]; a vec4 of f32
 //         travels as two u64, which halves the loads. What the variant does not name is not touched.
-// Work:   the 8 lanes of a subgroup are 8 output pixels; each does 2 pixels, 8 apart, × 4 vec4s of K. The lanes load the 16
-//         vec4s of weights between them, two each, and pass them around by broadcast; so also bias and affine.
-// Needs:  subgroup, int64. At most 2²⁴ pixels. Variants: f16, BIAS, AFFINE, RESIDUAL, RELU.
+// Work:   the 8 lanes of a subgroup are 8 output pixels; each does EACH pixels, 8 apart, × 4 vec4s of K. The lanes load the
+//         16 vec4s of weights between them, two each, and pass them around by broadcast; so also bias and affine.
+// Needs:  subgroup, int64. At most 2²⁴ pixels. Variants: f16, BIAS, AFFINE, RESIDUAL, RELU, EACH (2 or 4).
 
 override BIAS: bool = false;
 override AFFINE: bool = false;
 override RESIDUAL: bool = false;
 override RELU: bool = false;
+override EACH: u32 = 2;
 
 struct Params {
     n: u32, h: u32, w: u32, c4: u32, ho: u32, wo: u32, k4: u32, r: u32, s: u32,
@@ -52,12 +53,21 @@ fn divide(a: u32, b: u32) -> u32 {
 }
 
 // The top left corner of an output pixel's window: its image's first row, its row and column, less the padding (may wrap).
-fn corner(pixel: u32) -> vec3u {
+fn corner(index: u32) -> vec3u {
+    let pixel = min(index, params.pixels - 1u);
     let row = divide(pixel, params.wo);
     let image = divide(row, params.ho);
     let oy = row - image * params.ho;
     let ox = pixel - row * params.wo;
     return vec3u(image * params.h, oy * params.stride_h - params.pad_h, ox * params.stride_w - params.pad_w);
+}
+
+// The first vector of the input pixel under filter position (r, s), and 1, or 0 outside the image. What lies above or left of the
+// image has wrapped, and is as large as what lies below or right of it.
+fn tap(corner: vec3u, r: u32, s: u32) -> vec2u {
+    let at = corner.yz + vec2u(r, s);
+    let inside = at.x < params.h && at.y < params.w;
+    return vec2u(select(0u, ((corner.x + at.x) * params.w + at.y) * params.c4, inside), u32(inside));
 }
 
 // sum + w · v, added term by term.
@@ -115,46 +125,51 @@ fn conv2d_forward_broadcast(
     @builtin(subgroup_id) subgroup: u32,
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
-    let first = (group.x + group.y * groups.x) * 64u + subgroup * 16u + lane;
-    let corner_a = corner(min(first, params.pixels - 1u));
-    let corner_b = corner(min(first + 8u, params.pixels - 1u));
+    let first = ((group.x + group.y * groups.x) * 4u + subgroup) * 8u * EACH + lane;
+    var corners: array<vec3u, 4>;
+    for (var p = 0u; p < EACH; p++) {
+        corners[p] = corner(first + 8u * p);
+    }
     let k = group.z * 4u;
     let column = min(k + lane % 4u, params.k4 - 1u);
     var at = lane / 4u * params.k4 + column;
-    // The sums of the two pixels × four vec4s of K.
-    var sum_a = mat4x4f();
-    var sum_b = mat4x4f();
+    // The sums of the pixels × four vec4s of K.
+    var sums: array<mat4x4f, 4>;
     for (var r = 0u; r < params.r; r++) {
         for (var s = 0u; s < params.s; s++) {
-            // What lies above or left of the image has wrapped, and is as large as what lies below or right of it.
-            let tap_a = corner_a.yz + vec2u(r, s);
-            let tap_b = corner_b.yz + vec2u(r, s);
-            let inside_a = tap_a.x < params.h && tap_a.y < params.w;
-            let inside_b = tap_b.x < params.h && tap_b.y < params.w;
-            let from_a = select(0u, ((corner_a.x + tap_a.x) * params.w + tap_a.y) * params.c4, inside_a);
-            let from_b = select(0u, ((corner_b.x + tap_b.x) * params.w + tap_b.y) * params.c4, inside_b);
+            var taps: array<vec2u, 4>;
+            for (var p = 0u; p < EACH; p++) {
+                taps[p] = tap(corners[p], r, s);
+            }
             for (var c = 0u; c < params.c4; c++) {
                 // All loads before all arithmetic: each is a loop over the lanes, and what is live across it goes to memory.
-                let va = widen(x[from_a + c]);
-                let vb = widen(x[from_b + c]);
+                var v: array<vec4f, 4>;
+                for (var p = 0u; p < EACH; p++) {
+                    v[p] = widen(x[taps[p].x + c]);
+                }
                 let f01 = unpack(weight[at]);
                 let f23 = unpack(weight[at + 2u * params.k4]);
                 at += 4u * params.k4;
-                let a = select(vec4f(), va, inside_a);
-                let b = select(vec4f(), vb, inside_b);
+                for (var p = 0u; p < EACH; p++) {
+                    v[p] = select(vec4f(), v[p], taps[p].y == 1u);
+                }
                 // Lane l holds row l / 4 (f01) and 2 + l / 4 (f23) of the weights, column l % 4.
                 var w = mat4x4f(subgroupBroadcast(f01, 0u), subgroupBroadcast(f01, 4u), subgroupBroadcast(f23, 0u), subgroupBroadcast(f23, 4u));
-                sum_a[0] = multiply(sum_a[0], a, w);
-                sum_b[0] = multiply(sum_b[0], b, w);
+                for (var p = 0u; p < EACH; p++) {
+                    sums[p][0] = multiply(sums[p][0], v[p], w);
+                }
                 w = mat4x4f(subgroupBroadcast(f01, 1u), subgroupBroadcast(f01, 5u), subgroupBroadcast(f23, 1u), subgroupBroadcast(f23, 5u));
-                sum_a[1] = multiply(sum_a[1], a, w);
-                sum_b[1] = multiply(sum_b[1], b, w);
+                for (var p = 0u; p < EACH; p++) {
+                    sums[p][1] = multiply(sums[p][1], v[p], w);
+                }
                 w = mat4x4f(subgroupBroadcast(f01, 2u), subgroupBroadcast(f01, 6u), subgroupBroadcast(f23, 2u), subgroupBroadcast(f23, 6u));
-                sum_a[2] = multiply(sum_a[2], a, w);
-                sum_b[2] = multiply(sum_b[2], b, w);
+                for (var p = 0u; p < EACH; p++) {
+                    sums[p][2] = multiply(sums[p][2], v[p], w);
+                }
                 w = mat4x4f(subgroupBroadcast(f01, 3u), subgroupBroadcast(f01, 7u), subgroupBroadcast(f23, 3u), subgroupBroadcast(f23, 7u));
-                sum_a[3] = multiply(sum_a[3], a, w);
-                sum_b[3] = multiply(sum_b[3], b, w);
+                for (var p = 0u; p < EACH; p++) {
+                    sums[p][3] = multiply(sums[p][3], v[p], w);
+                }
             }
         }
     }
@@ -168,6 +183,7 @@ fn conv2d_forward_broadcast(
         map = unpack(affine[lane / 4u * params.k4 + column]);
     }
     let columns = Columns(first_four(offset), first_four(map), last_four(map));
-    finish_pixel(first, k, sum_a, columns);
-    finish_pixel(first + 8u, k, sum_b, columns);
+    for (var p = 0u; p < EACH; p++) {
+        finish_pixel(first + 8u * p, k, sums[p], columns);
+    }
 }

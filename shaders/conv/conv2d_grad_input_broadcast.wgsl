@@ -4,12 +4,13 @@
 // Layout: grad_y [N,Ho,Wo,K/4], weight [R,S,C,K/4], grad_x, other, x [N,H,W,C/4]; a vec4 of f32 travels as two u64, which
 //         halves the loads.
 // Work:   pixels whose row and column leave the same remainders by the stride (a phase) meet the same filter positions: the 8
-//         lanes of a subgroup are 8 pixels of a phase; each does 2 pixels, 8 apart, × 4 vec4s of C. The lanes load the 16
+//         lanes of a subgroup are 8 pixels of a phase; each does EACH pixels, 8 apart, × 4 vec4s of C. The lanes load the 16
 //         weight vec4s between them, two each, and pass them around by broadcast.
-// Needs:  subgroup, int64. At most 2²⁴ pixels. Variants: f16, ADD, MASK.
+// Needs:  subgroup, int64. At most 2²⁴ pixels. Variants: f16, ADD, MASK, EACH (2 or 4).
 
 override ADD: bool = false;
 override MASK: bool = false;
+override EACH: u32 = 2;
 
 struct Params {
     n: u32, h: u32, w: u32, c4: u32,
@@ -54,7 +55,8 @@ fn divide(a: u32, b: u32) -> u32 {
 }
 
 // Image, row and column of a pixel within its phase.
-fn position(pixel: u32) -> vec3u {
+fn position(index: u32) -> vec3u {
+    let pixel = min(index, params.pixels - 1u);
     let row = divide(pixel, params.phase_w);
     let image = divide(row, params.phase_h);
     return vec3u(image, row - image * params.phase_h, pixel - row * params.phase_w);
@@ -67,6 +69,13 @@ fn first_four(v: vec4f) -> mat4x4f {
 
 fn last_four(v: vec4f) -> mat4x4f {
     return mat4x4f(subgroupBroadcast(v, 4u), subgroupBroadcast(v, 5u), subgroupBroadcast(v, 6u), subgroupBroadcast(v, 7u));
+}
+
+// The first vector of the pixel of y under a tap, and 1, or 0 outside y. What lies above or left of y has wrapped, and is as large as
+// what lies below or right of it.
+fn source(image: u32, tap: vec2u) -> vec2u {
+    let inside = tap.x < params.ho && tap.y < params.wo;
+    return vec2u(select(0u, ((image * params.ho + tap.x) * params.wo + tap.y) * params.k4, inside), u32(inside));
 }
 
 // The pixel of grad_x at a position of a phase, and 1, or 0 beyond the end.
@@ -99,9 +108,11 @@ fn conv2d_grad_input_broadcast(
     @builtin(subgroup_id) subgroup: u32,
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
-    let first = (group.x + group.y * groups.x) * 64u + subgroup * 16u + lane;
-    let at_a = position(min(first, params.pixels - 1u));
-    let at_b = position(min(first + 8u, params.pixels - 1u));
+    let first = ((group.x + group.y * groups.x) * 4u + subgroup) * 8u * EACH + lane;
+    var at: array<vec3u, 4>;
+    for (var p = 0u; p < EACH; p++) {
+        at[p] = position(first + 8u * p);
+    }
     // Tiles of 16 channels, in each all phases.
     let phases = params.stride_h * params.stride_w;
     let tile = divide(group.z, phases);
@@ -115,55 +126,55 @@ fn conv2d_grad_input_broadcast(
     let row0 = min(4u * c + lane, 4u * params.c4 - 1u) * params.k4;
     let row1 = min(4u * c + 8u + lane, 4u * params.c4 - 1u) * params.k4;
 
-    // The sums of the two pixels × four vec4s of C.
-    var sum_a = mat4x4f();
-    var sum_b = mat4x4f();
+    // The sums of the pixels × four vec4s of C.
+    var sums: array<mat4x4f, 4>;
     var back_y = 0u;
     for (var r = first_tap.x; r < params.r; r += params.stride_h) {
         var back_x = 0u;
         for (var s = first_tap.y; s < params.s; s += params.stride_w) {
-            // What lies above or left of y wraps, and is as large as what lies below or right of it.
-            let tap_a = at_a.yz + shift - vec2u(back_y, back_x);
-            let tap_b = at_b.yz + shift - vec2u(back_y, back_x);
-            let inside_a = tap_a.x < params.ho && tap_a.y < params.wo;
-            let inside_b = tap_b.x < params.ho && tap_b.y < params.wo;
-            let from_a = select(0u, ((at_a.x * params.ho + tap_a.x) * params.wo + tap_a.y) * params.k4, inside_a);
-            let from_b = select(0u, ((at_b.x * params.ho + tap_b.x) * params.wo + tap_b.y) * params.k4, inside_b);
+            var taps: array<vec2u, 4>;
+            for (var p = 0u; p < EACH; p++) {
+                taps[p] = source(at[p].x, at[p].yz + shift - vec2u(back_y, back_x));
+            }
             let filters = (r * params.s + s) * params.c4 * 4u * params.k4;
             for (var k = 0u; k < params.k4; k++) {
                 // All loads before all arithmetic: each is a loop over the lanes, and what is live across it goes to memory.
-                let load_a = widen(grad_y[from_a + k]);
-                let load_b = widen(grad_y[from_b + k]);
+                var g: array<vec4f, 4>;
+                for (var p = 0u; p < EACH; p++) {
+                    g[p] = widen(grad_y[taps[p].x + k]);
+                }
                 let low = unpack(weight[filters + row0 + k]);
                 let high = unpack(weight[filters + row1 + k]);
-                let a = select(vec4f(), load_a, inside_a);
-                let b = select(vec4f(), load_b, inside_b);
+                for (var p = 0u; p < EACH; p++) {
+                    g[p] = select(vec4f(), g[p], taps[p].y == 1u);
+                }
                 // Lane l holds row l of 16 rows of weights (low), and row 8 + l (high).
                 var rows = first_four(low);
-                sum_a[0] += a * rows;
-                sum_b[0] += b * rows;
+                for (var p = 0u; p < EACH; p++) {
+                    sums[p][0] += g[p] * rows;
+                }
                 rows = last_four(low);
-                sum_a[1] += a * rows;
-                sum_b[1] += b * rows;
+                for (var p = 0u; p < EACH; p++) {
+                    sums[p][1] += g[p] * rows;
+                }
                 rows = first_four(high);
-                sum_a[2] += a * rows;
-                sum_b[2] += b * rows;
+                for (var p = 0u; p < EACH; p++) {
+                    sums[p][2] += g[p] * rows;
+                }
                 rows = last_four(high);
-                sum_a[3] += a * rows;
-                sum_b[3] += b * rows;
+                for (var p = 0u; p < EACH; p++) {
+                    sums[p][3] += g[p] * rows;
+                }
             }
             back_x++;
         }
         back_y++;
     }
-    let to_a = destination(first, at_a, phase);
-    let to_b = destination(first + 8u, at_b, phase);
-    finish(to_a, c, sum_a[0]);
-    finish(to_b, c, sum_b[0]);
-    finish(to_a, c + 1u, sum_a[1]);
-    finish(to_b, c + 1u, sum_b[1]);
-    finish(to_a, c + 2u, sum_a[2]);
-    finish(to_b, c + 2u, sum_b[2]);
-    finish(to_a, c + 3u, sum_a[3]);
-    finish(to_b, c + 3u, sum_b[3]);
+    for (var p = 0u; p < EACH; p++) {
+        let to = destination(first + 8u * p, at[p], phase);
+        finish(to, c, sums[p][0]);
+        finish(to, c + 1u, sums[p][1]);
+        finish(to, c + 2u, sums[p][2]);
+        finish(to, c + 3u, sums[p][3]);
+    }
 }

@@ -15,7 +15,7 @@ const GRAD_WEIGHT: Shader = shader!("conv", "conv2d_grad_weight_broadcast");
 const LANES: usize = 8;
 /// `vec4`s of output channels that a lane sums for a pixel, and of rows of the weight's gradient.
 const COLUMNS: usize = 4;
-/// Pixels a workgroup: 4 subgroups of 8 lanes of 2.
+/// Pixels a workgroup: 4 subgroups of 8 lanes of 2, unless a variant has 4 of them.
 const PIXELS: usize = 64;
 /// Pixels are divided as f32.
 const MAX_PIXELS: usize = 1 << 24;
@@ -93,6 +93,18 @@ fn call(
     Ok(Some(call))
 }
 
+/// Twice as many pixels a lane share the loads of the weights, unless that left more lanes without a pixel. The variant, and the
+/// pixels a workgroup.
+fn each(variant: Variant, pixels: usize) -> (Variant, usize) {
+    let subgroup = 2 * LANES;
+    let covered = |pixels_each: usize| pixels.next_multiple_of(pixels_each);
+    if pixels > 8 * subgroup || covered(2 * subgroup) == covered(subgroup) {
+        (variant.set("EACH", 4), 2 * PIXELS)
+    } else {
+        (variant, PIXELS)
+    }
+}
+
 pub(super) fn forward(sizes: &Sizes, variant: Variant) -> Result<Option<Call>, KernelError> {
     let pixels = sizes.pixels();
     if pixels > MAX_PIXELS {
@@ -100,7 +112,14 @@ pub(super) fn forward(sizes: &Sizes, variant: Variant) -> Result<Option<Call>, K
     }
     let params: ForwardParams = with(&sizes.words, &[narrow(FORWARD.name, pixels)?]);
     let tiles = sizes.k4().div_ceil(COLUMNS);
-    call(FORWARD, variant, &params, pixels.div_ceil(PIXELS), tiles)
+    let (variant, pixels_each) = each(variant, pixels);
+    call(
+        FORWARD,
+        variant,
+        &params,
+        pixels.div_ceil(pixels_each),
+        tiles,
+    )
 }
 
 pub(super) fn grad_input(sizes: &Sizes, variant: Variant) -> Result<Option<Call>, KernelError> {
@@ -122,7 +141,8 @@ pub(super) fn grad_input(sizes: &Sizes, variant: Variant) -> Result<Option<Call>
         *word = narrow(GRAD_INPUT.name, value)?;
     }
     let params: GradInputParams = with(&sizes.words, &more);
-    let groups = pixels.div_ceil(PIXELS);
+    let (variant, pixels_each) = each(variant, pixels);
+    let groups = pixels.div_ceil(pixels_each);
     call(GRAD_INPUT, variant, &params, groups, tiles)
 }
 
@@ -152,6 +172,16 @@ pub(super) fn grad_weight(sizes: &Sizes, parts: usize) -> Result<Option<Call>, K
     call(GRAD_WEIGHT, flags(&[("WIDE", wide)]), &params, parts, tiles)
 }
 
+/// Each variant for two and for four pixels a lane.
+fn either(variants: Vec<Variant>) -> Vec<Variant> {
+    let four = variants
+        .iter()
+        .cloned()
+        .map(|variant| variant.set("EACH", 4));
+    let four: Vec<_> = four.collect();
+    [variants, four].concat()
+}
+
 pub(super) fn kernels() -> [Kernel; 3] {
     let kernel = |shader, params, variants| Kernel {
         family: "conv",
@@ -163,12 +193,12 @@ pub(super) fn kernels() -> [Kernel; 3] {
         kernel(
             FORWARD,
             ForwardParams::FIELDS,
-            ForwardEpilogue::variants_without_stats(),
+            either(ForwardEpilogue::variants_without_stats()),
         ),
         kernel(
             GRAD_INPUT,
             GradInputParams::FIELDS,
-            GradInputEpilogue::variants_without_sums(),
+            either(GradInputEpilogue::variants_without_sums()),
         ),
         kernel(GRAD_WEIGHT, GradWeightParams::FIELDS, all_flags(&["WIDE"])),
     ]
