@@ -4,9 +4,11 @@
 pub mod cli;
 pub mod data;
 pub mod demo;
+mod folders;
 pub mod gpu;
 pub mod infer;
 pub mod kernels;
+mod mapped;
 pub mod nn;
 pub mod objective;
 pub mod optim;

@@ -1,7 +1,7 @@
 //! `kinesic eval`.
 
 use super::{Common, Failure, load_model};
-use crate::data::{Database, Row, Sequence, Table, read_pairs};
+use crate::data::{Cache, Database, Row, Sequence, Table, read_pairs};
 use crate::gpu::Gpu;
 use crate::infer::{Model, Output, Predictor, Reader};
 use crate::objective::compound::DU2014;
@@ -113,7 +113,7 @@ fn sequence(model: &Model, path: &Path, rows: Vec<Row>, batch: u32) -> Result<Se
         rows,
         weight: None,
     };
-    Sequence::new(database, model.size, batch as usize, 0).map_err(Failure::input)
+    Sequence::new(database, model.size, batch as usize, &Cache::none()).map_err(Failure::input)
 }
 
 /// Zero-shot accuracy over the rows whose compound class is one of Du et al.'s.

@@ -146,6 +146,14 @@ pub enum DataError {
         /// Databases.
         databases: usize,
     },
+    /// A folder for decoded images that cannot be used.
+    #[error("{}: the folder of decoded images cannot be used: {source}", path.display())]
+    Cache {
+        /// The folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
     /// Batches end early because the thread that makes them does.
     #[error("the thread that makes batches has ended")]
     Worker,

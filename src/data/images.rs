@@ -1,10 +1,11 @@
 //! The images of a database: decoded once, kept while they fit, and the broken ones counted.
 
+use super::cache::{Identity, Key, Pixels};
 use super::image::decode;
-use super::{DataError, Row};
+use super::{Cache, DataError, Row};
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// A file that could not be used.
@@ -23,20 +24,26 @@ pub fn too_many_broken(broken: usize, images: usize) -> bool {
     broken * 100 > images
 }
 
-/// Images of one database, decoded once and kept while they fit.
+/// Images of one database, decoded once and kept where the cache has room.
 #[derive(Debug)]
 pub(super) struct Images {
     pub(super) rows: Vec<Row>,
     pub(super) name: String,
     pub(super) size: usize,
-    kept: Vec<OnceLock<Option<Arc<[u8]>>>>,
+    cache: Cache,
+    identities: Vec<Option<Identity>>,
+    /// What is known of each row: its pixels, or that its file is broken.
+    found: Vec<OnceLock<Option<Pixels>>>,
     broken: Mutex<BTreeMap<usize, String>>,
 }
 
 impl Images {
-    pub(super) fn new(name: String, rows: Vec<Row>, size: usize) -> Self {
+    pub(super) fn new(name: String, rows: Vec<Row>, size: usize, cache: Cache) -> Self {
+        let claim = |row: &Row| cache.claim(&row.image, row.face, size);
         Self {
-            kept: rows.iter().map(|_| OnceLock::new()).collect(),
+            identities: rows.par_iter().map(claim).collect(),
+            found: rows.iter().map(|_| OnceLock::new()).collect(),
+            cache,
             rows,
             name,
             size,
@@ -45,29 +52,37 @@ impl Images {
     }
 
     /// The pixels of a row, or nothing when its file is broken.
-    pub(super) fn pixels(&self, row: usize, room: &AtomicUsize) -> Option<Arc<[u8]>> {
-        if let Some(kept) = self.kept[row].get() {
-            return kept.clone();
+    pub(super) fn pixels(&self, row: usize) -> Option<Pixels> {
+        if let Some(found) = self.found[row].get() {
+            return found.clone();
         }
-        let annotation = &self.rows[row];
-        let decoded = match decode(&annotation.image, annotation.face, self.size) {
-            Ok(bytes) => Some(Arc::from(bytes)),
+        let (pixels, lasts) = self.look(row);
+        if lasts {
+            // Another thread may have been first; both found the same.
+            let _ = self.found[row].set(pixels.clone());
+        }
+        pixels
+    }
+
+    /// The pixels of a row from the cache or its file, and whether to hold on to them.
+    fn look(&self, row: usize) -> (Option<Pixels>, bool) {
+        let Row { image, face, .. } = &self.rows[row];
+        // Before the file is read: should it change meanwhile, the key fits it no more.
+        let key = self.identities[row].and_then(|identity| Key::now(identity, image));
+        if let Some((pixels, lasts)) = key.and_then(|key| self.cache.find(key)) {
+            return (Some(pixels), lasts);
+        }
+        match decode(image, *face, self.size) {
+            Ok(bytes) => {
+                let pixels = Arc::from(bytes);
+                let lasts = self.cache.keep(key, &pixels);
+                (Some(Pixels::Memory(pixels)), lasts)
+            }
             Err(error) => {
                 self.broken().insert(row, error.to_string());
-                None
+                (None, true)
             }
-        };
-        let cost = decoded.as_ref().map_or(0, |bytes: &Arc<[u8]>| bytes.len());
-        let fits = room
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| {
-                room.checked_sub(cost)
-            })
-            .is_ok();
-        // Another thread may have been first; both decoded the same.
-        if fits && self.kept[row].set(decoded.clone()).is_err() {
-            room.fetch_add(cost, Ordering::Relaxed);
         }
-        decoded
     }
 
     fn broken(&self) -> MutexGuard<'_, BTreeMap<usize, String>> {

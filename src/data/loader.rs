@@ -1,15 +1,15 @@
 //! Batches mixed from databases. Batch number `step` is a pure function of the databases, the seed and the step, so that a
 //! resumed run sees what an uninterrupted one would have seen.
 
+use super::cache::Pixels;
 use super::image::identity_matrix;
 use super::images::Images;
 use super::shares::shares;
-use super::{Augment, Broken, DataError, Row};
+use super::{Augment, Broken, Cache, DataError, Row};
 use crate::objective::Labels;
 use crate::random::Random;
 use rayon::prelude::*;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A database: annotated images with a share of each batch.
@@ -35,6 +35,15 @@ pub struct Batch {
     pub labels: Vec<Labels>,
 }
 
+/// A batch without its pixels.
+#[derive(Clone, Debug)]
+pub struct Drawn {
+    /// Eight floats an image: see [`Augment`].
+    pub matrices: Vec<f32>,
+    /// The labels; images that only fill the batch are absent.
+    pub labels: Vec<Labels>,
+}
+
 impl Batch {
     /// The images that are there.
     pub fn present(&self) -> usize {
@@ -50,7 +59,6 @@ pub struct Loader {
     batch: usize,
     seed: u64,
     augment: Augment,
-    room: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -65,7 +73,7 @@ struct Source {
 type Order = (u64, Arc<[u32]>);
 
 impl Loader {
-    /// Batches of `batch` images of `size` x `size`; decoded images are kept up to `cache_bytes`.
+    /// Batches of `batch` images of `size` x `size`; decoded images are kept in `cache`.
     ///
     /// # Errors
     /// [`DataError::NoDatabase`]; [`DataError::Empty`] for a database without rows; [`DataError::Weight`],
@@ -76,7 +84,7 @@ impl Loader {
         batch: usize,
         seed: u64,
         augment: Augment,
-        cache_bytes: usize,
+        cache: &Cache,
     ) -> Result<Self, DataError> {
         if databases.is_empty() {
             return Err(DataError::NoDatabase);
@@ -91,7 +99,7 @@ impl Loader {
             .into_iter()
             .zip(shares)
             .map(|(database, share)| Source {
-                images: Images::new(database.name, database.rows, size),
+                images: Images::new(database.name, database.rows, size, cache.clone()),
                 share,
                 orders: Mutex::default(),
             });
@@ -101,7 +109,6 @@ impl Loader {
             batch,
             seed,
             augment,
-            room: AtomicUsize::new(cache_bytes),
         })
     }
 
@@ -145,6 +152,26 @@ impl Loader {
     /// # Errors
     /// [`DataError::TooManyBroken`].
     pub fn batch(&self, step: u64) -> Result<Batch, DataError> {
+        let mut pixels = vec![0; (self.batch * self.image_bytes()).next_multiple_of(4)];
+        let mut images = pixels.chunks_exact_mut(self.image_bytes());
+        let drawn = self.batch_into(step, |image| {
+            if let Some(place) = images.next() {
+                place.copy_from_slice(image);
+            }
+        })?;
+        Ok(Batch {
+            pixels,
+            matrices: drawn.matrices,
+            labels: drawn.labels,
+        })
+    }
+
+    /// As [`Loader::batch`], with the images handed to `put` one by one in their order, zeros in the place of absent ones: for
+    /// memory that is not a `Vec`.
+    ///
+    /// # Errors
+    /// [`DataError::TooManyBroken`], before anything is put.
+    pub fn batch_into(&self, step: u64, mut put: impl FnMut(&[u8])) -> Result<Drawn, DataError> {
         let wanted: Vec<(usize, u64)> = self
             .sources
             .iter()
@@ -158,39 +185,50 @@ impl Loader {
             .par_iter()
             .map(|(number, place)| self.image(*number, *place))
             .collect();
-        let random = Random::new(self.seed, "augment");
-        let bytes = self.size * self.size * 3;
-        let mut batch = Batch {
-            pixels: vec![0; (self.batch * bytes).next_multiple_of(4)],
-            matrices: Vec::with_capacity(8 * self.batch),
-            labels: Vec::with_capacity(self.batch),
-        };
-        for (index, found) in found.into_iter().enumerate() {
-            if let Some((pixels, _)) = &found {
-                batch.pixels[index * bytes..][..bytes].copy_from_slice(pixels);
-            }
-            let drawn = step * self.batch as u64 + index as u64;
-            batch
-                .matrices
-                .extend(self.augment.matrix(&random, drawn, self.size));
-            batch
-                .labels
-                .push(found.map_or(ABSENT, |(_, labels)| labels));
-        }
         for source in &self.sources {
             source.images.check()?;
         }
-        Ok(batch)
+        let random = Random::new(self.seed, "augment");
+        let mut drawn = Drawn {
+            matrices: Vec::with_capacity(8 * self.batch),
+            labels: Vec::with_capacity(self.batch),
+        };
+        for (index, found) in (0..).zip(found) {
+            let image = step * self.batch as u64 + index;
+            let matrix = self.augment.matrix(&random, image, self.size);
+            drawn.matrices.extend(matrix);
+            match found {
+                Some((pixels, labels)) => {
+                    put(&pixels);
+                    drawn.labels.push(labels);
+                }
+                None => {
+                    put(&vec![0; self.image_bytes()]);
+                    drawn.labels.push(ABSENT);
+                }
+            }
+        }
+        Ok(drawn)
+    }
+
+    /// The images of a batch.
+    pub fn images(&self) -> usize {
+        self.batch
+    }
+
+    /// The bytes of an image.
+    pub fn image_bytes(&self) -> usize {
+        3 * self.size * self.size
     }
 
     /// The image at a place in a database's endless order, or the next that is not broken.
-    fn image(&self, number: usize, place: u64) -> Option<(Arc<[u8]>, Labels)> {
+    fn image(&self, number: usize, place: u64) -> Option<(Pixels, Labels)> {
         let source = &self.sources[number];
         let len = source.images.rows.len() as u64;
         let order = self.order(number, place / len);
         for skip in 0..len {
             let row = order[((place + skip) % len) as usize] as usize;
-            if let Some(pixels) = source.images.pixels(row, &self.room) {
+            if let Some(pixels) = source.images.pixels(row) {
                 return Some((pixels, source.images.rows[row].labels));
             }
             if source.images.check().is_err() {
@@ -235,11 +273,10 @@ const ABSENT: Labels = Labels {
 pub struct Sequence {
     images: Images,
     batch: usize,
-    room: AtomicUsize,
 }
 
 impl Sequence {
-    /// Batches of `batch` images of `size` x `size`; decoded images are kept up to `cache_bytes`.
+    /// Batches of `batch` images of `size` x `size`; decoded images are kept in `cache`.
     ///
     /// # Errors
     /// [`DataError::Empty`] for a database without rows.
@@ -247,7 +284,7 @@ impl Sequence {
         database: Database,
         size: usize,
         batch: usize,
-        cache_bytes: usize,
+        cache: &Cache,
     ) -> Result<Self, DataError> {
         if database.rows.is_empty() {
             return Err(DataError::Empty {
@@ -255,9 +292,8 @@ impl Sequence {
             });
         }
         Ok(Self {
-            images: Images::new(database.name, database.rows, size),
+            images: Images::new(database.name, database.rows, size, cache.clone()),
             batch,
-            room: AtomicUsize::new(cache_bytes),
         })
     }
 
@@ -290,7 +326,7 @@ impl Sequence {
         let last = (first + self.batch).min(self.images.rows.len());
         let found: Vec<_> = (first..last)
             .into_par_iter()
-            .map(|row| self.images.pixels(row, &self.room))
+            .map(|row| self.images.pixels(row))
             .collect();
         let bytes = self.images.size * self.images.size * 3;
         let mut pixels = vec![0; (self.batch * bytes).next_multiple_of(4)];

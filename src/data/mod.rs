@@ -1,6 +1,7 @@
 //! Tables, images and batches on the host. Knows no device.
 
 mod augment;
+mod cache;
 mod error;
 mod image;
 mod images;
@@ -13,10 +14,11 @@ pub mod synthetic;
 mod table;
 
 pub use augment::Augment;
+pub use cache::Cache;
 pub use error::DataError;
 pub use image::{check_header, decode, identity_matrix, photo};
 pub use images::{Broken, too_many_broken};
-pub use loader::{Batch, Database, Loader, Sequence};
+pub use loader::{Batch, Database, Drawn, Loader, Sequence};
 pub(crate) use nearest::nearest;
 pub use prefetch::Prefetch;
 pub use table::{Pair, Row, Table, read_pairs};

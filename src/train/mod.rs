@@ -6,6 +6,7 @@ pub mod curves;
 mod error;
 mod event;
 mod folder;
+mod input;
 pub mod log;
 pub mod metrics;
 pub mod report;

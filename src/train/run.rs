@@ -1,18 +1,19 @@
 //! A run: data in, checkpoints, weights and a log out.
 
-use super::config::{Config, DataConfig};
+use super::config::Config;
 use super::curves::{curves_png, from_log};
 use super::event::{Event, Losses, Outcome};
 use super::folder::{self, Journals};
+use super::input::{cache, databases};
 use super::log::{LogWriter, read as read_log};
 use super::tensorboard::EventWriter;
 use super::validate::{Validated, Validator};
 use super::{Setup, StepLosses, TrainError, Trainer, Upload, write_atomically};
-use crate::data::{Augment, DataError, Database, Loader, Prefetch, Sequence, Table, relatedness};
+use crate::data::{Augment, Cache, DataError, Loader, Prefetch, Sequence, relatedness};
 use crate::gpu::{Gpu, Precision};
 use crate::infer::{Images, Model};
 use crate::nn::{Backbone, Network, Weights};
-use crate::objective::{Objective, Tasks};
+use crate::objective::Objective;
 use crate::optim::Schedule;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -54,6 +55,7 @@ struct Run<'a> {
     out: &'a Path,
     observer: &'a mut dyn Observer,
     loader: Arc<Loader>,
+    cache: Cache,
     objective: Objective,
     trainer: Trainer,
     validators: Vec<Validator>,
@@ -109,30 +111,6 @@ pub fn run(
     })
 }
 
-/// Reads the tables of a list of databases, with the labels of the tasks that are trained.
-fn databases(
-    list: &[DataConfig],
-    tasks: &Tasks,
-    observer: &mut dyn Observer,
-) -> Result<Vec<Database>, DataError> {
-    let mut databases = Vec::new();
-    for data in list {
-        let mut table = Table::read_split(&data.path, data.split.as_deref())?;
-        for warning in &table.warnings {
-            observer.message(warning);
-        }
-        for row in &mut table.rows {
-            row.labels = row.labels.of(tasks);
-        }
-        databases.push(Database {
-            name: data.label(),
-            rows: table.rows,
-            weight: data.weight,
-        });
-    }
-    Ok(databases)
-}
-
 /// How activations are stored: what is asked for, or f32 where the adapter has no f16.
 fn precision(gpu: &Gpu, config: &Config, observer: &mut dyn Observer) -> Precision {
     let asked = Precision::named(&config.train.precision).unwrap_or_default();
@@ -166,9 +144,9 @@ impl<'a> Run<'a> {
             scale: config.augment.scale,
             shift: config.augment.shift,
         };
-        let cache = config.train.cache_mib << 20;
+        let cache = cache(config, observer)?;
         let data = databases(&config.data, &tasks, observer)?;
-        let loader = Arc::new(Loader::new(data, size, batch, seed, augment, cache)?);
+        let loader = Arc::new(Loader::new(data, size, batch, seed, augment, &cache)?);
         let epochs = config.train.epochs * loader.steps_per_epoch() as f64;
         let total = config.train.steps.unwrap_or(epochs.ceil() as u64).max(1);
         let backbone = config
@@ -215,7 +193,7 @@ impl<'a> Run<'a> {
         }
         let mut validators = Vec::new();
         for database in databases(&config.validation, &model.tasks, observer)? {
-            let sequence = Sequence::new(database, size, batch, cache)?;
+            let sequence = Sequence::new(database, size, batch, &cache)?;
             validators.push(gpu.block_on(Validator::new(
                 gpu,
                 &model,
@@ -233,6 +211,7 @@ impl<'a> Run<'a> {
             out,
             observer,
             loader,
+            cache,
             objective,
             trainer,
             validators,
@@ -378,6 +357,10 @@ impl<'a> Run<'a> {
 
     /// Names the broken images, each once; in validation data too.
     fn report_broken(&mut self) -> Result<(), TrainError> {
+        if let Some(trouble) = self.cache.trouble() {
+            self.observer
+                .message(&format!("{trouble}; they are kept in memory"));
+        }
         let mut found = self.loader.broken();
         found.extend(self.validators.iter().flat_map(Validator::broken));
         for broken in found {

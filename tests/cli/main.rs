@@ -78,7 +78,7 @@ impl Faces {
     /// A configuration of a tiny run on a table.
     fn config(&self, table: &str, more: &str) -> String {
         let text = format!(
-            "[model]\nbackbone = \"mobile\"\nsize = 32\n[[data]]\nname = \"faces\"\npath = \"{table}\"\n[train]\nbatch = 8\nsteps = 12\ncheckpoint_every = 4\nlog_every = 1\n{more}"
+            "[model]\nbackbone = \"mobile\"\nsize = 32\n[[data]]\nname = \"faces\"\npath = \"{table}\"\n[train]\nbatch = 8\nsteps = 12\ncheckpoint_every = 4\nlog_every = 1\ncache_dir = \"decoded\"\n{more}"
         );
         std::fs::write(self.path("config.toml"), text).unwrap();
         self.text("config.toml")

@@ -166,6 +166,11 @@ impl Rules<'_> {
             &train.cache_mib,
             cache,
             "at most 16777216",
-        )
+        )?;
+        let named = train
+            .cache_dir
+            .as_ref()
+            .is_none_or(|folder| !folder.as_os_str().is_empty());
+        self.holds("train.cache_dir", &"\"\"", named, "a folder")
     }
 }

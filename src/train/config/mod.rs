@@ -126,8 +126,12 @@ pub struct TrainConfig {
     pub log_every: u64,
     /// Steps between validations; 0 for one an epoch.
     pub validate_every: u64,
-    /// MiB of memory for decoded images; 2048.
+    /// MiB of decoded images that are kept, in files of `cache_dir` or, where none can be written, in memory; 2048. 0 keeps
+    /// none.
     pub cache_mib: usize,
+    /// The folder of decoded images, which later runs find there; `images` in the user's cache folder of kinesic.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_dir: Option<PathBuf>,
 }
 
 impl Default for ModelConfig {
@@ -192,6 +196,7 @@ impl Default for TrainConfig {
             log_every: 20,
             validate_every: 0,
             cache_mib: 2048,
+            cache_dir: None,
         }
     }
 }

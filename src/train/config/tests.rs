@@ -215,6 +215,7 @@ fn rejects_values_out_of_range() {
         "train.max_seconds=nan",
         "train.precision=f64",
         "train.cache_mib=99999999999",
+        "train.cache_dir=\"\"",
     ] {
         let error = read(SMALL, &[set]).unwrap_err();
         let key = set.split('=').next().unwrap();
@@ -240,6 +241,7 @@ fn the_resolved_configuration_reads_back_from_anywhere() {
         &[
             "train.steps=7",
             "train.max_seconds=1.5",
+            "train.cache_dir=kept",
             "model.pretrained=w.safetensors",
             "data.0.weight=0.5",
         ],

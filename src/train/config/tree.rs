@@ -108,6 +108,7 @@ impl<'a> Source<'a> {
             value.into_iter().for_each(join);
         };
         one("model", "pretrained", |_| true);
+        one("train", "cache_dir", |_| true);
         // Without the ending it is the name of a table that comes with the program.
         one("objective", "relatedness", |name| name.ends_with(".toml"));
     }
@@ -194,6 +195,7 @@ fn known_keys() -> Vec<String> {
         train: TrainConfig {
             steps: Some(1),
             max_seconds: Some(1.0),
+            cache_dir: Some(PathBuf::new()),
             ..TrainConfig::default()
         },
         ..Config::default()
