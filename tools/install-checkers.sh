@@ -1,11 +1,21 @@
 #!/usr/bin/env bash
-# Installs what the checks use beyond Rust and a driver, on Debian or Ubuntu: spirv-val, which the portability test hands every
-# shader. Does nothing where it is there already.
+# Installs what the checks use beyond Rust and a software driver, on Debian or Ubuntu: spirv-val, which the portability test
+# hands every shader; Mesa's RADV with the Vulkan loader, which is the inspector's compiler.
+# Does nothing where all of it is there already.
 set -euo pipefail
+cd "$(dirname "$0")/.."
 
-command -v spirv-val >/dev/null && exit 0
-command -v apt-get >/dev/null || { echo "no apt-get here: install your distribution's SPIRV-Tools" >&2; exit 1; }
+has() { command -v "$1" >/dev/null; }
+packages=()
+has spirv-val || packages+=(spirv-tools)
+# After install-driver.sh, so that Mesa is of the version that it chose.
+[ -n "$(find /usr/share/vulkan/icd.d /usr/local/share/vulkan/icd.d /etc/vulkan/icd.d -name 'radeon_icd*.json' 2>/dev/null)" ] ||
+    packages+=(mesa-vulkan-drivers)
+[ -n "$(/sbin/ldconfig -p | grep -F libvulkan.so.1)" ] || packages+=(libvulkan1)
+
+[ ${#packages[@]} -gt 0 ] || exit 0
+has apt-get || { echo "no apt-get here: install ${packages[*]} by your distribution's means" >&2; exit 1; }
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 export DEBIAN_FRONTEND=noninteractive
 as_root apt-get update -qq
-as_root apt-get install -y -qq --no-install-recommends spirv-tools
+as_root apt-get install -y -qq --no-install-recommends "${packages[@]}"
