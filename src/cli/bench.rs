@@ -1,7 +1,7 @@
 //! `kinesic bench`.
 
 use super::plan::{Mode, Model};
-use super::{Common, Failure};
+use super::{Common, Failure, bench_input};
 use crate::gpu::Gpu;
 use crate::infer::{Images, InferencePass};
 use crate::kernels::optim::{AdamConstants, Optimizer};
@@ -9,23 +9,44 @@ use crate::nn::Weights;
 use crate::objective::Labels;
 use crate::random::Random;
 use crate::tape::{Plan, Store, TapeError, Target};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Serialize;
+use std::path::PathBuf;
 use std::time::Instant;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example: kinesic bench --backbone resnet18 --size 112 --batch 16 --mode infer --seconds 10"
+    after_help = "Example: kinesic bench --backbone resnet18 --size 112 --batch 16 --mode infer --seconds 10",
+    after_long_help = format!(
+        "Example: kinesic bench --backbone resnet18 --size 112 --batch 16 --mode infer --seconds 10\n\n{}",
+        bench_input::HELP
+    )
 )]
 pub(super) struct BenchArgs {
     #[command(flatten)]
     model: Model,
-    /// How long to measure after the first step
+    /// What is measured
+    #[arg(long, value_enum, default_value_t = Measured::Train)]
+    mode: Measured,
+    /// For --mode input, a folder of pictures or a table; faces are drawn where none is given
+    #[arg(long, value_name = "FOLDER_OR_TABLE")]
+    images: Option<PathBuf>,
+    /// How long to measure after the first step; with --mode input, each of its parts
     #[arg(long, default_value_t = 10.0)]
     seconds: f64,
     /// Prints the seconds by kernel, from timestamps
     #[arg(long)]
     profile: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Measured {
+    /// Forward, objective, backward and optimiser
+    Train,
+    /// Forward
+    Infer,
+    /// What feeds training, without a network: decoding, the cache of decoded images, augmentation, upload
+    Input,
 }
 
 #[derive(Serialize)]
@@ -46,6 +67,14 @@ struct Report {
 }
 
 pub(super) fn run(common: &Common, args: &BenchArgs) -> Result<(), Failure> {
+    let mode = match args.mode {
+        Measured::Train => Mode::Train,
+        Measured::Infer => Mode::Infer,
+        Measured::Input => {
+            let (size, batch) = (args.model.size as usize, args.model.batch as usize);
+            return bench_input::run(common, size, batch, args.images.as_deref(), args.seconds);
+        }
+    };
     let start = Instant::now();
     let gpu = common.gpu()?;
     if !gpu.can_store(args.model.precision()) {
@@ -53,7 +82,7 @@ pub(super) fn run(common: &Common, args: &BenchArgs) -> Result<(), Failure> {
             "--precision f16: the adapter has no f16 (shader-f16); choose another adapter or f32"
         )));
     }
-    let plan = gpu.block_on(compile(&gpu, &args.model))?;
+    let plan = gpu.block_on(compile(&gpu, &args.model, mode))?;
     plan.submit();
     gpu.wait()?;
     gpu.check()?;
@@ -70,7 +99,7 @@ pub(super) fn run(common: &Common, args: &BenchArgs) -> Result<(), Failure> {
     if args.profile {
         profile(&gpu, &plan)?;
     }
-    let report = report(&gpu, &args.model, first_step_s, seconds);
+    let report = report(&gpu, &args.model, mode, first_step_s, seconds);
     common.report(&report, || {
         format!(
             "{} at {}, batch {}, {}, {}\n  {:.2} images/s; step {:.1} ms median, {:.1} ms at 95 %, {} steps; first step after {:.2} s\n  {} ({}, {})\n",
@@ -82,7 +111,13 @@ pub(super) fn run(common: &Common, args: &BenchArgs) -> Result<(), Failure> {
 }
 
 #[allow(clippy::cast_precision_loss)]
-fn report(gpu: &Gpu, model: &Model, first_step_s: f64, mut seconds: Vec<f64>) -> Report {
+fn report(
+    gpu: &Gpu,
+    model: &Model,
+    mode: Mode,
+    first_step_s: f64,
+    mut seconds: Vec<f64>,
+) -> Report {
     seconds.sort_by(f64::total_cmp);
     let median = seconds[seconds.len() / 2];
     let p95 = seconds[(seconds.len() * 95 / 100).min(seconds.len() - 1)];
@@ -92,11 +127,7 @@ fn report(gpu: &Gpu, model: &Model, first_step_s: f64, mut seconds: Vec<f64>) ->
         size: model.size,
         batch: model.batch,
         precision: model.precision.clone(),
-        mode: if model.mode == Mode::Train {
-            "train"
-        } else {
-            "infer"
-        },
+        mode: mode.name(),
         images_per_second: f64::from(model.batch) / median,
         step_ms_median: 1e3 * median,
         step_ms_p95: 1e3 * p95,
@@ -111,12 +142,12 @@ fn report(gpu: &Gpu, model: &Model, first_step_s: f64, mut seconds: Vec<f64>) ->
 }
 
 /// A plan on drawn images, labels and weights.
-async fn compile(gpu: &Gpu, model: &Model) -> Result<Plan, Failure> {
+async fn compile(gpu: &Gpu, model: &Model, mode: Mode) -> Result<Plan, Failure> {
     let network = model.network()?;
     let weights = Weights::initialised(&network.declare(model.size as usize)?, 1);
     let images = model.images();
     let target = Target::of(gpu).stored(model.precision());
-    let (recording, inputs, training) = match model.mode {
+    let (recording, inputs, training) = match mode {
         Mode::Train => {
             let (step, objective) = model.training(&target)?;
             let labels: Vec<_> = (0..images.batch as u32).map(label).collect();

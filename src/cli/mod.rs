@@ -3,6 +3,7 @@
 
 mod adapters;
 mod bench;
+mod bench_input;
 mod check_data;
 mod demo;
 mod eval;

@@ -20,7 +20,16 @@ pub(super) enum Mode {
     Infer,
 }
 
-/// The network, its images and what is done with it.
+impl Mode {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Infer => "infer",
+        }
+    }
+}
+
+/// The network and its images.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Model {
     /// The trunk: resnet18, resnet34, resnet50, vgg16 or mobile
@@ -35,9 +44,6 @@ pub(super) struct Model {
     /// How activations are stored: f32 or f16
     #[arg(long, default_value = "f32", value_parser = ["f32", "f16"])]
     pub(super) precision: String,
-    /// A training step or an inference pass
-    #[arg(long, value_enum, default_value_t = Mode::Train)]
-    pub(super) mode: Mode,
     /// Scales the channels of `mobile`
     #[arg(long, default_value_t = 1.0)]
     pub(super) width: f32,
@@ -53,6 +59,9 @@ pub(super) struct Model {
 pub(super) struct PlanArgs {
     #[command(flatten)]
     model: Model,
+    /// A training step or an inference pass
+    #[arg(long, value_enum, default_value_t = Mode::Train)]
+    mode: Mode,
     /// TFLOP/s of the GPU whose roofline time is estimated
     #[arg(long, default_value_t = 50.0)]
     tflops: f64,
@@ -106,8 +115,8 @@ impl Model {
         Ok((step, objective))
     }
 
-    fn recording(&self, target: &Target) -> Result<Recording, Failure> {
-        Ok(match self.mode {
+    fn recording(&self, mode: Mode, target: &Target) -> Result<Recording, Failure> {
+        Ok(match mode {
             Mode::Train => self.training(target)?.0.recording,
             Mode::Infer => InferencePass::new(&self.network()?, self.images(), target)?.recording,
         })
@@ -147,7 +156,7 @@ pub(super) fn run(common: &Common, args: &PlanArgs) -> Result<(), Failure> {
         precision: args.model.precision(),
         ..Target::unlimited()
     };
-    let recording = args.model.recording(&target)?;
+    let recording = args.model.recording(args.mode, &target)?;
     let accounts = recording.accounts();
     // A dispatch takes as long as its arithmetic or its traffic, whichever is longer.
     #[allow(clippy::cast_precision_loss)]
@@ -160,21 +169,17 @@ pub(super) fn run(common: &Common, args: &PlanArgs) -> Result<(), Failure> {
             1e3 * arithmetic.max(bytes / (args.bandwidth * 1e12))
         })
         .sum();
-    let report = report(&args.model, accounts, roofline_ms);
+    let report = report(&args.model, args.mode, accounts, roofline_ms);
     common.report(&report, || text(&report))
 }
 
-fn report(model: &Model, accounts: Accounts, roofline_ms: f64) -> Report {
+fn report(model: &Model, mode: Mode, accounts: Accounts, roofline_ms: f64) -> Report {
     Report {
         backbone: model.backbone.clone(),
         size: model.size,
         batch: model.batch,
         precision: model.precision.clone(),
-        mode: if model.mode == Mode::Train {
-            "train"
-        } else {
-            "infer"
-        },
+        mode: mode.name(),
         dispatches: accounts.dispatches,
         bytes_read: accounts.bytes_read,
         bytes_written: accounts.bytes_written,

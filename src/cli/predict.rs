@@ -98,7 +98,7 @@ pub(super) fn run(common: &Common, args: &PredictArgs) -> Result<(), Failure> {
 }
 
 /// The pictures that an argument stands for.
-fn faces(input: &Path) -> Result<Vec<Row>, Failure> {
+pub(super) fn faces(input: &Path) -> Result<Vec<Row>, Failure> {
     let ending = |path: &Path| {
         path.extension()
             .map(|ending| ending.to_string_lossy().to_lowercase())

@@ -71,4 +71,10 @@ pub enum GpuError {
         /// wgpu's reason.
         source: wgpu::BufferAsyncError,
     },
+    /// A buffer could not be mapped for writing.
+    #[error("a buffer could not be mapped for an upload: {source}")]
+    Upload {
+        /// wgpu's reason.
+        source: wgpu::BufferAsyncError,
+    },
 }

@@ -5,6 +5,7 @@ mod error;
 mod readback;
 mod shader;
 mod timer;
+mod upload;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -18,6 +19,7 @@ pub use error::GpuError;
 pub use readback::ReadRing;
 pub use shader::{Pipeline, Precision, Shader, Variant};
 pub use timer::Timer;
+pub use upload::{Staging, UploadRing, Uploading};
 
 /// A device with its queue and the pipelines made for it. Cheap to clone; clones share everything.
 #[derive(Clone, Debug)]

@@ -5,6 +5,7 @@ pub mod config;
 pub mod curves;
 mod error;
 mod event;
+mod feed;
 mod folder;
 mod input;
 pub mod log;
@@ -18,6 +19,7 @@ mod validate;
 
 pub use checkpoint::{Checkpoint, write_atomically};
 pub use error::TrainError;
+pub use feed::{Fed, Feed};
 pub use run::{Observer, Summary, run};
 pub use trainer::{Setup, StepLosses, Trainer, Upload};
 pub use validate::{Validated, Validator, evaluate};

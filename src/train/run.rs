@@ -8,8 +8,8 @@ use super::input::{cache, databases};
 use super::log::{LogWriter, read as read_log};
 use super::tensorboard::EventWriter;
 use super::validate::{Validated, Validator};
-use super::{Setup, StepLosses, TrainError, Trainer, Upload, write_atomically};
-use crate::data::{Augment, Cache, DataError, Loader, Prefetch, Sequence, relatedness};
+use super::{Feed, Setup, StepLosses, TrainError, Trainer, write_atomically};
+use crate::data::{Augment, Cache, DataError, Loader, Sequence, relatedness};
 use crate::gpu::{Gpu, Precision};
 use crate::infer::{Images, Model};
 use crate::nn::{Backbone, Network, Weights};
@@ -44,9 +44,6 @@ pub struct Summary {
     /// Images a second over this piece of the run.
     pub images_per_second: f64,
 }
-
-/// Batches made ahead.
-const AHEAD: usize = 3;
 
 /// A run being executed.
 struct Run<'a> {
@@ -242,18 +239,10 @@ impl<'a> Run<'a> {
             0 => loader.steps_per_epoch(),
             every => every,
         };
-        let mut batches = Prefetch::new(loader, first, AHEAD);
+        let mut feed = Feed::new(self.gpu, loader, self.objective.clone(), first)?;
         while self.trainer.done() < self.total {
-            let batch = batches.next().unwrap_or(Err(DataError::Worker))?;
-            let labels = self
-                .objective
-                .pack(&batch.labels, self.config.train.batch)?;
-            let upload = Upload {
-                pixels: &batch.pixels,
-                matrices: &batch.matrices,
-                labels: &labels,
-            };
-            let losses = self.gpu.block_on(self.trainer.step(upload))?;
+            let batch = feed.next().unwrap_or(Err(DataError::Worker.into()))?;
+            let losses = self.gpu.block_on(self.trainer.step_fed(batch))?;
             losses.map(|losses| self.arrived(losses)).transpose()?;
             let done = self.trainer.done();
             let stop = self.observer.stop();

@@ -1,14 +1,14 @@
 //! A network in training on a device: uploads a batch, replays the step, reads losses a few steps late.
 
 use super::step::TrainingStep;
-use super::{Checkpoint, TrainError};
+use super::{Checkpoint, Fed, TrainError};
 use crate::gpu::{Gpu, Precision, ReadRing};
 use crate::infer::Images;
 use crate::kernels::loss::{LOSSES, Objective};
 use crate::kernels::optim::SCALING;
 use crate::nn::{Network, Weights};
 use crate::optim::{Optimizer, Schedule};
-use crate::tape::{Plan, Store, Target};
+use crate::tape::{Plan, Store, TapeError, Target, Value};
 use std::collections::VecDeque;
 
 /// What a trainer trains, and how.
@@ -168,11 +168,7 @@ impl Trainer {
     /// # Errors
     /// [`TrainError::Diverged`] where a loss is not finite; [`TrainError::Gpu`], [`TrainError::Tape`].
     pub async fn step(&mut self, batch: Upload<'_>) -> Result<Option<StepLosses>, TrainError> {
-        let late = if self.ring.is_full() {
-            self.oldest().await?
-        } else {
-            None
-        };
+        let late = self.room().await?;
         self.plan.write(self.step.pixels, batch.pixels)?;
         self.plan
             .write(self.step.matrices, bytemuck::cast_slice(batch.matrices))?;
@@ -180,6 +176,63 @@ impl Trainer {
             self.step.recorded.labels,
             bytemuck::cast_slice(batch.labels),
         )?;
+        let encoder = self.gpu.device.create_command_encoder(&Default::default());
+        self.submit(encoder)?;
+        Ok(late)
+    }
+
+    /// As [`Trainer::step`], on a batch that lies in upload memory.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub async fn step_fed(&mut self, batch: Fed) -> Result<Option<StepLosses>, TrainError> {
+        let late = self.room().await?;
+        let inputs = [
+            ("pixels", self.step.pixels),
+            ("matrices", self.step.matrices),
+            ("labels", self.step.recorded.labels),
+        ];
+        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        let mut targets = Vec::new();
+        for ((name, input), asked) in inputs.into_iter().zip(batch.bytes()) {
+            targets.push(self.input(name, input, asked)?);
+        }
+        let uploading = batch.upload(&mut encoder, &targets);
+        self.submit(encoder)?;
+        if let Some(uploading) = uploading {
+            uploading.submitted();
+        }
+        Ok(late)
+    }
+
+    /// The range of an input that `asked` bytes are to fill.
+    fn input(
+        &self,
+        name: &str,
+        input: Value,
+        asked: u64,
+    ) -> Result<wgpu::BufferBinding<'_>, TapeError> {
+        let allowed = 4 * self.plan.len(input);
+        let range = self.plan.range(input);
+        range
+            .filter(|_| asked == allowed as u64)
+            .ok_or_else(|| TapeError::Length {
+                name: name.to_owned(),
+                asked: asked as usize,
+                allowed,
+            })
+    }
+
+    /// Waits until one more step may be in flight; the losses that were waited for.
+    async fn room(&mut self) -> Result<Option<StepLosses>, TrainError> {
+        if self.ring.is_full() {
+            return self.oldest().await;
+        }
+        Ok(None)
+    }
+
+    /// Submits a step behind what the encoder has.
+    fn submit(&mut self, mut encoder: wgpu::CommandEncoder) -> Result<(), TrainError> {
         let rate = self.learning_rate();
         let values = self
             .setup
@@ -187,14 +240,13 @@ impl Trainer {
             .schedule(rate, self.done, self.setup.seed);
         self.plan
             .write(self.step.recorded.schedule, bytemuck::cast_slice(&values))?;
-        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         self.plan.encode(&mut encoder);
         if let Some(losses) = self.plan.range(self.step.recorded.losses) {
             self.ring.submit(&self.gpu, encoder, &losses);
             self.pending.push_back(self.done);
         }
         self.done += 1;
-        Ok(late)
+        Ok(())
     }
 
     /// The losses of the oldest step in flight; `None` when all have been returned.

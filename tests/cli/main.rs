@@ -199,6 +199,50 @@ fn an_unknown_adapter_is_refused_with_the_list_of_those_there_are() {
 }
 
 #[test]
+fn the_input_of_training_is_measured_and_reported_as_json() {
+    let faces = Faces::new();
+    let (table, folder) = (faces.text("faces/table.csv"), faces.text("faces"));
+    for images in [&table, &folder] {
+        let args = [
+            "bench",
+            "--mode",
+            "input",
+            "--images",
+            images,
+            "--size",
+            "16",
+            "--batch",
+            "8",
+            "--seconds",
+            "0.1",
+            "--json",
+            "-",
+        ];
+        let json: serde_json::Value = serde_json::from_str(&succeeds(&args)).unwrap();
+        assert_eq!(json["images"], 48, "{json}");
+        assert_eq!(json["formats"], "48 png", "{json}");
+        let upload = ["ring", "write_buffer", "write_buffer_with"].map(|way| &json["upload"][way]);
+        for rate in [&json["cold"], &json["warm"]].into_iter().chain(upload) {
+            assert!(rate["images_per_second"].as_f64() > Some(0.0), "{json}");
+            assert!(rate["busy_cores"].is_number() || !cfg!(target_os = "linux"));
+        }
+        assert_eq!(json["images_per_second"], json["warm"]["images_per_second"]);
+    }
+    let help = succeeds(&["bench", "--help"]);
+    for key in ["images_per_second_per_core", "fill_s", "write_buffer_with"] {
+        assert!(help.contains(key), "{key}");
+    }
+    refuses(&["plan", "--mode", "input"], &["'input'", "--mode"]);
+    let empty = faces.path("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let empty = empty.display().to_string();
+    refuses(
+        &["bench", "--mode", "input", "--images", &empty],
+        &["no picture"],
+    );
+}
+
+#[test]
 fn the_plan_reports_its_accounts_as_json() {
     let args = [
         "plan",

@@ -284,8 +284,12 @@ fn a_sequence_keeps_the_order_and_marks_what_is_not_there() {
 #[test]
 fn batches_ahead_are_those_of_their_steps_and_end_with_an_error() {
     let folder = tempfile::tempdir().unwrap();
+    let make = |loader: &Arc<Loader>| {
+        let loader = loader.clone();
+        move |step| loader.batch(step)
+    };
     let good = Arc::new(loader(vec![database(folder.path(), "a", 9, &[])], 4, 1, 0));
-    let ahead: Vec<_> = Prefetch::new(good.clone(), 5, 2).take(6).collect();
+    let ahead: Vec<_> = Prefetch::new(make(&good), 5, 2).take(6).collect();
     for (step, batch) in (5..).zip(&ahead) {
         assert!(
             same(batch.as_ref().unwrap(), &good.batch(step).unwrap()),
@@ -293,7 +297,7 @@ fn batches_ahead_are_those_of_their_steps_and_end_with_an_error() {
         );
     }
     let bad = Arc::new(loader(vec![database(folder.path(), "b", 9, &[4])], 3, 1, 0));
-    let results: Vec<_> = Prefetch::new(bad, 0, 2).collect();
+    let results: Vec<_> = Prefetch::new(make(&bad), 0, 2).collect();
     let (last, before) = results.split_last().unwrap();
     assert!(matches!(last, Err(DataError::TooManyBroken { .. })));
     assert!(before.len() < 3 && before.iter().all(Result::is_ok));
