@@ -72,6 +72,35 @@ fn the_same_seed_gives_the_same_bits_and_a_killed_run_resumes_to_them() {
 }
 
 #[test]
+fn decoded_images_outlive_a_run_and_change_no_bit_of_it() {
+    let faces = Faces::new();
+    let config = faces.config("faces/table.csv", "");
+    let run = |name: &str, set: &str| {
+        let out = faces.text(name);
+        let output = kinesic(&["train", &config, "--out", &out, "--set", set]);
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{set}: {message}");
+        read(&faces.path(name).join("last.safetensors"))
+    };
+    let files = |folder: &str| {
+        let entries = std::fs::read_dir(faces.path(folder));
+        entries.map_or(0, |entries| entries.count())
+    };
+    let plain = run("plain", "train.cache_mib=0");
+    assert_eq!(files("decoded"), 0);
+    let made = run("made", "train.cache_mib=1");
+    assert_eq!(files("decoded"), 1);
+    let found = run("found", "train.cache_mib=1");
+    assert_eq!(files("decoded"), 1, "nothing new was decoded");
+    assert!(plain == made && plain == found);
+    let file = format!("train.cache_dir={}", faces.text("faces/table.csv"));
+    refuses(
+        &["train", &config, "--out", &faces.text("x"), "--set", &file],
+        &["table.csv: the folder of decoded images cannot be used"],
+    );
+}
+
+#[test]
 fn trained_weights_evaluate_and_predict() {
     let faces = Faces::new();
     let config = faces.config(

@@ -67,8 +67,11 @@ pub(super) fn write(folder: &Path, side: usize, pictures: &[Picture]) -> io::Res
     // Else the name could reach the disk before the bytes do.
     file.as_file().sync_all()?;
     let path = folder.join(format!("{side}-{sum:016x}.{ENDING}"));
-    file.persist(&path).map_err(|failed| failed.error)?;
-    Ok(path)
+    match file.persist(&path) {
+        // Some systems replace no file that is mapped; one of this name has these bytes.
+        Err(failed) if !path.exists() => Err(failed.error),
+        _ => Ok(path),
+    }
 }
 
 impl Segment {
