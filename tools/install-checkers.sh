@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the checks use beyond Rust and a software driver, on Debian or Ubuntu: spirv-val, which the portability test
-# hands every shader; Mesa's RADV with the Vulkan loader, which is the inspector's compiler.
+# hands every shader; Mesa's RADV with the Vulkan loader, which is the inspector's compiler; and node, for Dawn.
 # Does nothing where all of it is there already.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,6 +12,8 @@ has spirv-val || packages+=(spirv-tools)
 [ -n "$(find /usr/share/vulkan/icd.d /usr/local/share/vulkan/icd.d /etc/vulkan/icd.d -name 'radeon_icd*.json' 2>/dev/null)" ] ||
     packages+=(mesa-vulkan-drivers)
 [ -n "$(/sbin/ldconfig -p | grep -F libvulkan.so.1)" ] || packages+=(libvulkan1)
+has node || packages+=(nodejs)
+has npm || packages+=(npm)
 
 [ ${#packages[@]} -gt 0 ] || exit 0
 has apt-get || { echo "no apt-get here: install ${packages[*]} by your distribution's means" >&2; exit 1; }
