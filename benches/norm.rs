@@ -151,6 +151,7 @@ fn normalisation(criterion: &mut Criterion) {
         let residual = f32s(&problem.grad_y);
         for (with_residual, relu) in [(false, false), (false, true), (true, true)] {
             let call = BatchNormApply {
+                mapped: false,
                 rows: problem.rows,
                 channels,
                 residual: with_residual,

@@ -1,15 +1,18 @@
 // batch_norm_apply: normalises, with the sum and the rectifier that end a residual block as variants.
 //   y[m,c] = x[m,c] · scale[c] + shift[c]     RESIDUAL: + residual[m,c]     RELU: max(·, 0)
-// Layout: x, residual, y [rows, columns] vec4; affine [2, columns]: scale, shift. Without RESIDUAL, residual is not touched.
+//   MAPPED: the residual is the input of another normalisation, whose map is applied to it: + residual · scale' + shift'
+// Layout: x, residual, y [rows, columns] vec4; affine, residual_affine [2, columns]: scale, shift. What the variant does not name is
+//         not touched.
 // Work:   an invocation does ROWS rows of one vec4 column, so that the map is loaded and the index divided once; tail rows
 //         and invocations beyond the end do nothing.
-// Needs:  default limits. Variants: f16 (shader-f16), RESIDUAL, RELU.
+// Needs:  default limits. Variants: f16 (shader-f16), RESIDUAL, MAPPED, RELU.
 
 // only f16: enable f16;
 alias Stored = f32; // only f32
 // only f16: alias Stored = f16;
 
 override RESIDUAL: bool = false;
+override MAPPED: bool = false;
 override RELU: bool = false;
 const ROWS = 8u;
 
@@ -20,6 +23,7 @@ struct Params { rows: u32, columns: u32 }
 @group(0) @binding(2) var<storage, read_write> residual: array<vec4<Stored>>;
 @group(0) @binding(3) var<storage, read_write> affine: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> y: array<vec4<Stored>>;
+@group(0) @binding(5) var<storage, read_write> residual_affine: array<vec4f>;
 
 @compute @workgroup_size(64)
 fn batch_norm_apply(
@@ -32,13 +36,19 @@ fn batch_norm_apply(
     let column = i - block * params.columns;
     let scale = affine[column];
     let shift = affine[params.columns + column];
+    var residual_scale = vec4f(1.0);
+    var residual_shift = vec4f();
+    if MAPPED {
+        residual_scale = residual_affine[column];
+        residual_shift = residual_affine[params.columns + column];
+    }
     let first = block * ROWS;
     let last = min(first + ROWS, params.rows);
     for (var row = first; row < last; row++) {
         let at = row * params.columns + column;
         var value = vec4f(x[at]) * scale + shift;
         if RESIDUAL {
-            value += vec4f(residual[at]);
+            value += vec4f(residual[at]) * residual_scale + residual_shift;
         }
         if RELU {
             value = max(value, vec4f());

@@ -9,8 +9,9 @@ use crate::kernels::padded;
 /// A rule looks at the node at `index` and rewrites the graph around it where it applies.
 type Rule = fn(&mut Graph, &Uses, usize) -> bool;
 
-const RULES: [Rule; 8] = [
+const RULES: [Rule; 9] = [
     residual_into_batch_norm,
+    residual_map_into_batch_norm,
     relu_into_source,
     batch_norm_into_conv,
     statistics_into_conv,
@@ -281,6 +282,42 @@ fn residual_into_batch_norm(graph: &mut Graph, uses: &Uses, index: usize) -> boo
     graph.nodes[source].inputs.push(residual);
     graph.nodes[source].outputs[0] = node.outputs[0];
     graph.nodes.remove(index);
+    true
+}
+
+/// A batch normalisation whose result is nothing but the residual of another one: the other applies its map.
+fn residual_map_into_batch_norm(graph: &mut Graph, uses: &Uses, index: usize) -> bool {
+    let node = &graph.nodes[index];
+    let Op::BatchNorm(norm) = node.op else {
+        return false;
+    };
+    // In evaluation both go into their convolutions.
+    if !norm.training || !norm.residual || norm.mapped {
+        return false;
+    }
+    let Some(source) = uses.sole_source(node.inputs[5]) else {
+        return false;
+    };
+    let producer = &graph.nodes[source];
+    let Op::BatchNorm(other) = producer.op else {
+        return false;
+    };
+    if other.residual || other.relu || other.map_only {
+        return false;
+    }
+    let (x, map) = (producer.inputs[0], producer.outputs[0]);
+    graph.values[map.index()].shape = graph.shape(producer.outputs[1]).clone();
+    graph.nodes[source].op = Op::BatchNorm(BatchNorm {
+        map_only: true,
+        ..other
+    });
+    let node = &mut graph.nodes[index];
+    node.op = Op::BatchNorm(BatchNorm {
+        mapped: true,
+        ..norm
+    });
+    node.inputs[5] = x;
+    node.inputs.insert(6, map);
     true
 }
 

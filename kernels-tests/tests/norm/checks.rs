@@ -33,6 +33,7 @@ fn every(rows: usize, channels: usize) -> [Result<Call, KernelError>; 6] {
         }
         .call(),
         BatchNormApply {
+            mapped: false,
             rows,
             channels,
             residual,

@@ -95,6 +95,61 @@ mod training {
     }
 }
 
+mod mapped_residual {
+    use super::*;
+    use kernels_tests::Reference;
+    use kernels_tests::harness::execute;
+    use kernels_tests::random::Draw;
+    use kinesic::kernels::norm::BatchNormApply;
+
+    #[test]
+    fn is_added_through_its_own_map() {
+        for (seed, problem) in (0..).zip(Problem::all()) {
+            let (rows, channels) = (problem.rows, problem.channels);
+            let mut draw = Draw::new("mapped", seed);
+            let [scale, shift, other_scale, other_shift] =
+                [2.0, 1.0, 3.0, 1.0].map(|size| draw.tensor(channels, size));
+            for relu in [false, true] {
+                let call = BatchNormApply {
+                    rows,
+                    channels,
+                    residual: true,
+                    mapped: true,
+                    relu,
+                };
+                let maps = [[&scale, &shift], [&other_scale, &other_shift]];
+                let maps = maps.map(|map| map.map(|row| problem.pad(row)).concat());
+                let (x, residual) = (problem.pad(&problem.x), problem.pad(&problem.residual));
+                let y = execute(&call.call().unwrap(), &[&x, &residual, &maps[0], &maps[1]]);
+                let mut want = Reference::zeros(rows * channels);
+                for (index, (x, residual)) in problem.x.iter().zip(&problem.residual).enumerate() {
+                    let c = index % channels;
+                    want.add(index, x * scale[c]);
+                    want.add(index, shift[c]);
+                    want.add(index, residual * other_scale[c]);
+                    want.add(index, other_shift[c]);
+                    if relu {
+                        want.value[index] = want.value[index].max(0.0);
+                    }
+                }
+                problem.check("y", &y[0], &want, 4);
+            }
+        }
+    }
+
+    #[test]
+    fn rejects_a_map_without_a_residual() {
+        let call = BatchNormApply {
+            rows: 1,
+            channels: 1,
+            residual: false,
+            mapped: true,
+            relu: false,
+        };
+        assert!(call.call().is_err());
+    }
+}
+
 mod evaluation {
     use super::*;
 

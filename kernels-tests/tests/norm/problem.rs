@@ -148,6 +148,7 @@ impl Problem {
             rows: self.rows,
             channels: self.channels,
             residual,
+            mapped: false,
             relu,
         };
         let added = if residual {

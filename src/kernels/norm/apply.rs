@@ -3,7 +3,7 @@
 use super::stats::check_eps;
 use super::{Layer, MapParams, ROWS, kernel};
 use crate::gpu::{Shader, Variant};
-use crate::kernels::check::{all_flags, flags, workgroups};
+use crate::kernels::check::{all_flags, flags, rule, workgroups};
 use crate::kernels::{Access, Call, Kernel, KernelError, Params, narrow, params, shader};
 
 const APPLY: Shader = shader!("norm", "batch_norm_apply");
@@ -14,8 +14,8 @@ params!(FoldParams {
     eps: f32
 });
 
-/// `y = x · scale + shift`, plus a residual, rectified: each if asked for, in this order. Binds `x`, `residual` (any 4
-/// elements where there is none), `affine` `[2, C]`, `y`.
+/// `y = x · scale + shift`, plus a residual, rectified: each if asked for, in this order. Binds `x`, `residual`, `affine` `[2, C]`,
+/// `y`, `residual_affine` `[2, C]`. What is not asked for is not touched: bind anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchNormApply {
     /// The number of rows: N·H·W.
@@ -24,6 +24,8 @@ pub struct BatchNormApply {
     pub channels: usize,
     /// Whether a residual is added.
     pub residual: bool,
+    /// Whether the residual is mapped, too: the input of another normalisation. Only with `residual`.
+    pub mapped: bool,
     /// Whether the result is rectified.
     pub relu: bool,
 }
@@ -36,14 +38,30 @@ impl BatchNormApply {
     pub fn call(&self) -> Result<Call, KernelError> {
         let layer = Layer::new(APPLY.name, self.rows, self.channels)?;
         let params = layer.map_params(APPLY.name)?;
-        let variant = flags(&[("RESIDUAL", self.residual), ("RELU", self.relu)]);
+        let Self {
+            residual,
+            mapped,
+            relu,
+            ..
+        } = *self;
+        let named = usize::from(mapped);
+        rule(
+            APPLY.name,
+            "mapped",
+            named,
+            residual || !mapped,
+            "0 without a residual",
+        )?;
+        let variant = flags(&[("RESIDUAL", residual), ("MAPPED", mapped), ("RELU", relu)]);
         let groups = workgroups(self.rows.div_ceil(ROWS) * layer.columns);
-        let residual = if self.residual { layer.len } else { 0 };
+        let residual = if residual { layer.len } else { 0 };
+        let residual_affine = if mapped { layer.vectors(2) } else { 0 };
         Ok(Call::new(APPLY, variant, &params, groups)?
             .bind_stored("x", Access::Read, layer.len)
             .bind_stored("residual", Access::Read, residual)
             .bind("affine", Access::Read, layer.vectors(2))
             .bind_stored("y", Access::Write, layer.len)
+            .bind("residual_affine", Access::Read, residual_affine)
             .flops(2 * layer.len as u64))
     }
 }
@@ -84,9 +102,21 @@ impl BatchNormFold {
     }
 }
 
+fn variants() -> Vec<Variant> {
+    let mut variants = all_flags(&["RESIDUAL", "RELU"]);
+    for relu in [false, true] {
+        variants.push(flags(&[
+            ("RESIDUAL", true),
+            ("MAPPED", true),
+            ("RELU", relu),
+        ]));
+    }
+    variants
+}
+
 pub(super) fn kernels() -> [Kernel; 2] {
     [
-        kernel(APPLY, MapParams::FIELDS, all_flags(&["RESIDUAL", "RELU"])),
+        kernel(APPLY, MapParams::FIELDS, variants()),
         kernel(FOLD, FoldParams::FIELDS, vec![Variant::new()]),
     ]
 }

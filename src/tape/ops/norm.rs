@@ -18,6 +18,10 @@ pub struct BatchNorm {
     pub momentum: f32,
     /// Whether a residual is added.
     pub residual: bool,
+    /// Whether the residual is the input of another normalisation, whose map is the next input.
+    pub mapped: bool,
+    /// Whether nothing but the map is made: the first output is then scale and shift `[2, C]`, for a pass that applies it.
+    pub map_only: bool,
     /// Whether the result is rectified.
     pub relu: bool,
     /// The rows of each group whose statistics `[groups, 2, C]` the pass that made `x` has left; only in training.
@@ -40,6 +44,8 @@ impl BatchNorm {
             eps: 1e-5,
             momentum: 0.1,
             residual: false,
+            mapped: false,
+            map_only: false,
             relu: false,
             reduced: None,
         }
@@ -132,7 +138,11 @@ impl OpSpec for BatchNorm {
         let (rows, channels) = (shape.row_count(), shape.channels());
         let [x, gamma, beta, mean, var] = [0, 1, 2, 3, 4].map(|index| lowering.input(index));
         let (y, statistics) = (lowering.output(0), lowering.output(1));
-        let affine = lowering.scratch(lowering.len(statistics));
+        let affine = if self.map_only {
+            y
+        } else {
+            lowering.scratch(lowering.len(statistics))
+        };
         if self.training {
             let partials = self.partials(lowering)?;
             let finish = kernels::BatchNormFinish {
@@ -151,18 +161,23 @@ impl OpSpec for BatchNorm {
             };
             lowering.call(fold.call(), &[gamma, beta, mean, var, statistics, affine])?;
         }
+        if self.map_only {
+            return Ok(());
+        }
         let apply = kernels::BatchNormApply {
             rows,
             channels,
             residual: self.residual,
+            mapped: self.mapped,
             relu: self.relu,
         };
-        let residual = if self.residual {
-            lowering.input(5)
-        } else {
-            lowering.scratch(4)
+        let mut or_nothing = |used, input| match used {
+            true => lowering.input(input),
+            false => lowering.scratch(4),
         };
-        lowering.call(apply.call(), &[x, residual, affine, y])
+        let residual = or_nothing(self.residual, 5);
+        let map = or_nothing(self.mapped, 6);
+        lowering.call(apply.call(), &[x, residual, affine, y, map])
     }
 }
 
