@@ -11,7 +11,7 @@ use kernels_tests::random::Draw;
 use kinesic::kernels::Call;
 use kinesic::kernels::norm::{
     BatchNormApply, BatchNormFinish, BatchNormFold, BatchNormGradFinish, BatchNormGradInput,
-    BatchNormGradReduce, BatchNormStats,
+    BatchNormGradReduce, BatchNormStats, Mask,
 };
 
 const EPS: f32 = 1e-5;
@@ -179,7 +179,7 @@ fn normalisation(criterion: &mut Criterion) {
 
 fn gradients(criterion: &mut Criterion) {
     for problem in Problem::all() {
-        let (rows, channels, relu) = (problem.rows, problem.channels, true);
+        let (rows, channels, mask) = (problem.rows, problem.channels, Mask::Output);
         let [x, y, grad_y, gamma] =
             [&problem.x, &problem.y, &problem.grad_y, &problem.gamma].map(|values| f32s(values));
         let upstream = elementwise::relu_grad(&problem.grad_y, &problem.y).value;
@@ -189,7 +189,7 @@ fn gradients(criterion: &mut Criterion) {
         let reduce = BatchNormGradReduce {
             rows,
             channels,
-            relu,
+            mask,
         };
         let finish = BatchNormGradFinish {
             rows,
@@ -217,7 +217,7 @@ fn gradients(criterion: &mut Criterion) {
             rows,
             channels,
             residual: true,
-            relu,
+            mask,
         };
         let input = input.call().unwrap();
         let inputs: [&[f32]; 4] = [&grad_y, &x, &y, &coefficients];

@@ -63,7 +63,7 @@ fn max(criterion: &mut Criterion) {
         let mut draw = Draw::new("max_pool2d bench", 1);
         let x = draw.tensor(of_reference.input_len(), 1.0);
         let grad_y = draw.tensor(of_reference.output_len(), 1.0);
-        let call = MaxPool2d { shape }.call().unwrap();
+        let call = MaxPool2d::new(shape).call().unwrap();
         let padded = pad(&x, c);
         line("pool/max_pool2d", id.clone(), |line| {
             let want = reference::max_pool(&of_reference, &x).y;

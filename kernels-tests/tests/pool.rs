@@ -103,7 +103,7 @@ mod max_pool2d {
             let x: Vec<f64> = (draw.tensor(of_reference.input_len(), 8.0).iter())
                 .map(|x| (x / 2.0).round() / 2.0)
                 .collect();
-            let outputs = execute(&MaxPool2d { shape }.call().unwrap(), &[&pad(&x, shape.c)]);
+            let outputs = execute(&MaxPool2d::new(shape).call().unwrap(), &[&pad(&x, shape.c)]);
             let want = reference::max_pool(&of_reference, &x);
             let y = unpad(&what, &outputs[0], shape.c);
             let exact: Vec<f32> = want.y.value.iter().map(|&y| y as f32).collect();
@@ -124,10 +124,34 @@ mod max_pool2d {
     }
 
     #[test]
+    fn of_a_map_is_that_of_the_mapped_and_rectified() {
+        for (what, shape, mut draw) in all("mapped max_pool2d", true) {
+            let c = shape.c;
+            let x = draw.tensor(shape.n * shape.h * shape.w * c, 1.0);
+            // Powers of two and eighths: every product and sum is exact in f32, so that ties stay ties.
+            let x: Vec<f64> = x.iter().map(|x| (x * 64.0).round() / 64.0).collect();
+            let scale: Vec<f64> = (0..c).map(|_| draw.pick(&[-2.0, 0.5, 1.0, 4.0])).collect();
+            let shift: Vec<f64> = (0..c).map(|_| draw.pick(&[-0.5, 0.0, 0.125])).collect();
+            let mapped = x.iter().enumerate();
+            let mapped: Vec<f64> = mapped
+                .map(|(index, x)| (x * scale[index % c] + shift[index % c]).max(0.0))
+                .collect();
+            let want = execute(&MaxPool2d::new(shape).call().unwrap(), &[&pad(&mapped, c)]);
+            let pool = MaxPool2d {
+                shape,
+                mapped: true,
+            };
+            let affine = [pad(&scale, c), pad(&shift, c)].concat();
+            let got = execute(&pool.call().unwrap(), &[&pad(&x, c), &affine]);
+            assert_eq!(got, want, "{what}");
+        }
+    }
+
+    #[test]
     fn of_negative_numbers_ignores_the_padding() {
         let shape = square(1, 3, 4, [3, 2, 1]);
         let x = [-2.0; 36];
-        let outputs = execute(&MaxPool2d { shape }.call().unwrap(), &[&x]);
+        let outputs = execute(&MaxPool2d::new(shape).call().unwrap(), &[&x]);
         assert_eq!(outputs[0], [-2.0; 16]);
     }
 
@@ -145,7 +169,7 @@ mod max_pool2d {
             inf, 2.0, nan, -inf, //
             3.0, nan, 5.0, -inf,
         ];
-        let outputs = execute(&MaxPool2d { shape }.call().unwrap(), &[&x]);
+        let outputs = execute(&MaxPool2d::new(shape).call().unwrap(), &[&x]);
         assert!(outputs[0][..3].iter().all(|y| y.is_nan()), "{outputs:?}");
         assert_eq!(outputs[0][3], -inf);
         assert_eq!(places(&outputs[1], 4), [0, 2, 1, 0]);
@@ -153,14 +177,14 @@ mod max_pool2d {
 
     #[test]
     fn rejects_each_size_of_zero() {
-        rejects_zeros(|shape| MaxPool2d { shape }.call());
+        rejects_zeros(|shape| MaxPool2d::new(shape).call());
     }
 
     #[test]
     fn rejects_windows_whose_places_are_no_bytes() {
         let call = |side| {
             let shape = square(1, 17, 4, [side, 1, 0]);
-            MaxPool2d { shape }.call()
+            MaxPool2d::new(shape).call()
         };
         assert!(call(16).is_ok());
         let error = call(17).unwrap_err();
@@ -172,11 +196,9 @@ mod max_pool2d {
 
     #[test]
     fn rejects_a_padding_above_half_the_window() {
-        let error = (MaxPool2d {
-            shape: square(1, 9, 4, [3, 2, 2]),
-        })
-        .call()
-        .unwrap_err();
+        let error = MaxPool2d::new(square(1, 9, 4, [3, 2, 2]))
+            .call()
+            .unwrap_err();
         let named = matches!(
             error,
             KernelError::Argument {
@@ -189,12 +211,12 @@ mod max_pool2d {
 
     #[test]
     fn rejects_a_window_that_does_not_fit() {
-        rejects_large_windows(|shape| MaxPool2d { shape }.call());
+        rejects_large_windows(|shape| MaxPool2d::new(shape).call());
     }
 
     #[test]
     fn rejects_shapes_beyond_the_indices() {
-        rejects_large_shapes(|shape| MaxPool2d { shape }.call());
+        rejects_large_shapes(|shape| MaxPool2d::new(shape).call());
     }
 }
 
@@ -207,7 +229,7 @@ mod max_pool2d_grad {
             let (shape, of_reference) = shapes(shape);
             let x = draw.tensor(of_reference.input_len(), 1.0);
             let grad_y = draw.tensor(of_reference.output_len(), 1.0);
-            let forward = execute(&MaxPool2d { shape }.call().unwrap(), &[&pad(&x, shape.c)]);
+            let forward = execute(&MaxPool2d::new(shape).call().unwrap(), &[&pad(&x, shape.c)]);
             let inputs = [&pad(&grad_y, shape.c)[..], &forward[1]];
             let grad_x = execute(&MaxPool2dGrad { shape }.call().unwrap(), &inputs);
             let want = reference::max_pool_grad(&of_reference, &x, &grad_y);

@@ -1,10 +1,10 @@
 // batch_norm_grad_input: the gradient of batch normalisation with respect to x, and to the residual in the variant RESIDUAL.
 //   grad_x[m,c] = k1[c] · u[m,c] + k2[c] · x[m,c] + k3[c]     RESIDUAL: grad_residual = u
-//   u = grad_y     RELU: u = y > 0 ? grad_y : 0
-// Layout: grad_y, x, y, grad_x, grad_residual [rows, columns] vec4; coefficients [3, columns]: k1, k2, k3. Without RELU y is
-//         not touched, without RESIDUAL grad_residual is not.
+//   u = grad_y     RELU: u = y > 0 ? grad_y : 0     MAPPED: u = x · scale[c] + shift[c] > 0 ? grad_y : 0
+// Layout: grad_y, x, y, grad_x, grad_residual [rows, columns] vec4; coefficients [3, columns]: k1, k2, k3; affine [2,
+//         columns]: scale, shift. Without RELU y is not touched, without RESIDUAL grad_residual, without MAPPED affine.
 // Work:   an invocation does ROWS rows of one vec4 column; tail rows and invocations beyond the end do nothing.
-// Needs:  default limits. Variants: f16 (shader-f16), RESIDUAL, RELU.
+// Needs:  default limits. Variants: f16 (shader-f16), RESIDUAL, RELU, MAPPED.
 
 // only f16: enable f16;
 alias Stored = f32; // only f32
@@ -12,6 +12,7 @@ alias Stored = f32; // only f32
 
 override RESIDUAL: bool = false;
 override RELU: bool = false;
+override MAPPED: bool = false;
 const ROWS = 8u;
 
 struct Params { rows: u32, columns: u32 }
@@ -23,6 +24,7 @@ struct Params { rows: u32, columns: u32 }
 @group(0) @binding(4) var<storage, read_write> coefficients: array<vec4f>;
 @group(0) @binding(5) var<storage, read_write> grad_x: array<vec4<Stored>>;
 @group(0) @binding(6) var<storage, read_write> grad_residual: array<vec4<Stored>>;
+@group(0) @binding(7) var<storage, read_write> affine: array<vec4f>;
 
 @compute @workgroup_size(64)
 fn batch_norm_grad_input(
@@ -38,11 +40,20 @@ fn batch_norm_grad_input(
     let k3 = coefficients[2u * params.columns + column];
     let first = block * ROWS;
     let last = min(first + ROWS, params.rows);
+    var scale = vec4f();
+    var shift = vec4f();
+    if MAPPED {
+        scale = affine[column];
+        shift = affine[params.columns + column];
+    }
     for (var row = first; row < last; row++) {
         let at = row * params.columns + column;
         var u = vec4f(grad_y[at]);
         if RELU {
             u = select(vec4f(), u, vec4f(y[at]) > vec4f());
+        }
+        if MAPPED {
+            u = select(vec4f(), u, vec4f(x[at]) * scale + shift > vec4f());
         }
         grad_x[at] = vec4<Stored>(k1 * u + k2 * vec4f(x[at]) + k3);
         if RESIDUAL {

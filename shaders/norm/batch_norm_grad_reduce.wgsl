@@ -1,17 +1,19 @@
 // batch_norm_grad_reduce: partial column sums for the gradients of batch normalisation.
 //   sum[g,c] = Σ u[m,c]     product[g,c] = Σ u[m,c] · (x[m,c] - mean[c]) · invstd[c]     over the rows m of group g
-//   u = grad_y     RELU: u = y > 0 ? grad_y : 0
+//   u = grad_y     RELU: u = y > 0 ? grad_y : 0     MAPPED: u = x · scale[c] + shift[c] > 0 ? grad_y : 0
 // Layout: grad_y, x, y [rows, columns] vec4; statistics [2, columns]: mean, invstd; partials [groups, 2, columns]:
-//         sum, product; finished by batch_norm_grad_finish. Without RELU, y is not touched.
+//         sum, product; finished by batch_norm_grad_finish; affine [2, columns]: scale, shift. Without RELU, y is not touched,
+//         without MAPPED affine is not.
 // Work:   an invocation sums one group of one vec4 column; the last group has fewer rows; invocations beyond the end do
 //         nothing.
-// Needs:  default limits. Variants: f16 (shader-f16), RELU.
+// Needs:  default limits. Variants: f16 (shader-f16), RELU, MAPPED.
 
 // only f16: enable f16;
 alias Stored = f32; // only f32
 // only f16: alias Stored = f16;
 
 override RELU: bool = false;
+override MAPPED: bool = false;
 
 struct Params { rows: u32, columns: u32, group_rows: u32, groups: u32 }
 
@@ -21,6 +23,7 @@ struct Params { rows: u32, columns: u32, group_rows: u32, groups: u32 }
 @group(0) @binding(3) var<storage, read_write> y: array<vec4<Stored>>;
 @group(0) @binding(4) var<storage, read_write> statistics: array<vec4f>;
 @group(0) @binding(5) var<storage, read_write> partials: array<vec4f>;
+@group(0) @binding(6) var<storage, read_write> affine: array<vec4f>;
 
 @compute @workgroup_size(64)
 fn batch_norm_grad_reduce(
@@ -39,11 +42,20 @@ fn batch_norm_grad_reduce(
     let mean = statistics[column];
     var sum = vec4f();
     var products = vec4f();
+    var scale = vec4f();
+    var shift = vec4f();
+    if MAPPED {
+        scale = affine[column];
+        shift = affine[params.columns + column];
+    }
     for (var row = first; row < last; row++) {
         let at = row * params.columns + column;
         var u = vec4f(grad_y[at]);
         if RELU {
             u = select(vec4f(), u, vec4f(y[at]) > vec4f());
+        }
+        if MAPPED {
+            u = select(vec4f(), u, vec4f(x[at]) * scale + shift > vec4f());
         }
         sum += u;
         products += u * (vec4f(x[at]) - mean);

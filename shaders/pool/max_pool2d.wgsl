@@ -1,14 +1,18 @@
 // max_pool2d: the largest element of each window, and its place for the gradient.
 //   y[n,p,q,c] = max over r, s of x[n, p·stride + r - padding, q·stride + s - padding, c];  winner = r·window_w + s
+//   MAPPED: of max(x · scale[c] + shift[c], 0): a normalisation and a rectifier before the pooling
 //   What lies outside the image does not take part. Of equal elements the first wins and NaN wins over all, as in PyTorch.
-// Layout: x [N,H,W,columns] vec4; y vec4 [N,P,Q,columns]; winner [N,P,Q,columns] u32, four bytes, the first the lowest; count = N·P·Q·parts.
+// Layout: x [N,H,W,columns] vec4; y vec4 [N,P,Q,columns]; winner [N,P,Q,columns] u32, four bytes, the first the lowest; affine
+//         [2,columns] vec4: scale, shift, not touched without MAPPED; count = N·P·Q·parts.
 // Work:   an invocation does every parts-th vec4 of one pixel of y, at most 4, so that the index is divided once;
 //         invocations beyond the end do nothing.
-// Needs:  default limits. Variants: f16 (shader-f16).
+// Needs:  default limits. Variants: f16 (shader-f16), MAPPED.
 
 // only f16: enable f16;
 alias Stored = f32; // only f32
 // only f16: alias Stored = f16;
+
+override MAPPED: bool = false;
 
 struct Params {
     count: u32,
@@ -30,6 +34,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> x: array<vec4<Stored>>;
 @group(0) @binding(2) var<storage, read_write> y: array<vec4<Stored>>;
 @group(0) @binding(3) var<storage, read_write> winner: array<u32>;
+@group(0) @binding(4) var<storage, read_write> affine: array<vec4f>;
 
 // By its bits: a compiler may take floating-point comparisons to never see NaN.
 fn is_nan(value: vec4f) -> vec4<bool> {
@@ -57,12 +62,21 @@ fn max_pool2d(
     let last_y = min(top + params.window_h, params.padding_h + params.h);
     let last_x = min(left + params.window_w, params.padding_w + params.w);
     for (var column = i - pixel * params.parts; column < params.columns; column += params.parts) {
+        var scale = vec4f();
+        var shift = vec4f();
+        if MAPPED {
+            scale = affine[column];
+            shift = affine[params.columns + column];
+        }
         var best = vec4f();
         var place = vec4u();
         for (var v = first_y; v < last_y; v++) {
             let source = (image * params.h + v - params.padding_h) * params.w;
             for (var u = first_x; u < last_x; u++) {
-                let value = vec4f(x[(source + u - params.padding_w) * params.columns + column]);
+                var value = vec4f(x[(source + u - params.padding_w) * params.columns + column]);
+                if MAPPED {
+                    value = select(max(value * scale + shift, vec4f()), value, is_nan(value));
+                }
                 let first = v == first_y && u == first_x;
                 let wins = vec4<bool>(first) | (value > best) | is_nan(value);
                 best = select(best, value, wins);

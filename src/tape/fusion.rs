@@ -3,13 +3,13 @@
 use super::graph::{ALIGN, Place};
 use super::ops::{Add, BatchNorm, BatchNormFold, Epilogue, Op};
 use super::{Graph, Node, Shape, Target, Value};
-use crate::kernels::norm::FoldedLayer;
+use crate::kernels::norm::{FoldedLayer, Mask};
 use crate::kernels::padded;
 
 /// A rule looks at the node at `index` and rewrites the graph around it where it applies.
 type Rule = fn(&mut Graph, &Uses, usize) -> bool;
 
-const RULES: [Rule; 9] = [
+const RULES: [Rule; 11] = [
     residual_into_batch_norm,
     residual_map_into_batch_norm,
     relu_into_source,
@@ -18,6 +18,8 @@ const RULES: [Rule; 9] = [
     sum_of_gradients_into_conv_grad,
     relu_grad_into_conv_grad,
     relu_grad_into_batch_norm_grad,
+    mask_from_map,
+    batch_norm_into_max_pool,
     column_sums_into_conv_grad,
 ];
 
@@ -299,18 +301,12 @@ fn residual_map_into_batch_norm(graph: &mut Graph, uses: &Uses, index: usize) ->
         return false;
     };
     let producer = &graph.nodes[source];
-    let Op::BatchNorm(other) = producer.op else {
-        return false;
-    };
-    if other.residual || other.relu || other.map_only {
-        return false;
+    match producer.op {
+        Op::BatchNorm(other) if !other.residual && !other.relu => {}
+        _ => return false,
     }
-    let (x, map) = (producer.inputs[0], producer.outputs[0]);
-    graph.values[map.index()].shape = graph.shape(producer.outputs[1]).clone();
-    graph.nodes[source].op = Op::BatchNorm(BatchNorm {
-        map_only: true,
-        ..other
-    });
+    let x = producer.inputs[0];
+    let map = map_of(graph, source, true);
     let node = &mut graph.nodes[index];
     node.op = Op::BatchNorm(BatchNorm {
         mapped: true,
@@ -318,6 +314,73 @@ fn residual_map_into_batch_norm(graph: &mut Graph, uses: &Uses, index: usize) ->
     });
     node.inputs[5] = x;
     node.inputs.insert(6, map);
+    true
+}
+
+/// The map of a batch normalisation as its third output; with `only` its y is no longer made.
+fn map_of(graph: &mut Graph, index: usize, only: bool) -> Value {
+    let node = &graph.nodes[index];
+    let (layer, shape) = (node.layer.clone(), graph.shape(node.outputs[1]).clone());
+    let map = match node.outputs.get(2) {
+        Some(&map) => map,
+        None => graph.value(layer, shape, Place::Arena),
+    };
+    let node = &mut graph.nodes[index];
+    node.outputs.truncate(2);
+    node.outputs.push(map);
+    if let Op::BatchNorm(norm) = &mut node.op {
+        norm.map = true;
+        norm.map_only |= only;
+    }
+    map
+}
+
+/// The mask of a rectifier behind a plain batch normalisation from the input and its map, which are read anyway, instead of from the
+/// output.
+fn mask_from_map(graph: &mut Graph, uses: &Uses, index: usize) -> bool {
+    let node = &graph.nodes[index];
+    let Op::BatchNormGrad(grad) = node.op else {
+        return false;
+    };
+    if grad.mask != Mask::Output {
+        return false;
+    }
+    let Some(source) = uses.producer[node.inputs[4].index()] else {
+        return false;
+    };
+    let producer = &graph.nodes[source];
+    let same = producer.inputs[0] == node.inputs[1];
+    match producer.op {
+        Op::BatchNorm(norm) if same && !norm.residual => {}
+        _ => return false,
+    }
+    let map = map_of(graph, source, false);
+    let node = &mut graph.nodes[index];
+    node.inputs[4] = map;
+    node.op = Op::BatchNormGrad(super::ops::BatchNormGrad {
+        mask: Mask::Map,
+        ..grad
+    });
+    true
+}
+
+/// A rectified batch normalisation in training into the pooling that alone reads it.
+fn batch_norm_into_max_pool(graph: &mut Graph, uses: &Uses, index: usize) -> bool {
+    let node = &graph.nodes[index];
+    let Op::MaxPool2d(_) = node.op else {
+        return false;
+    };
+    let Some(source) = uses.sole_source(node.inputs[0]) else {
+        return false;
+    };
+    let producer = &graph.nodes[source];
+    match producer.op {
+        Op::BatchNorm(norm) if norm.training && norm.relu && !norm.residual => {}
+        _ => return false,
+    }
+    let x = producer.inputs[0];
+    let map = map_of(graph, source, true);
+    graph.nodes[index].inputs = vec![x, map];
     true
 }
 
@@ -390,7 +453,7 @@ fn column_sums_into_conv_grad(graph: &mut Graph, uses: &Uses, index: usize) -> b
         return false;
     };
     let ready = uses.ready(x, source) && uses.ready(statistics, source);
-    if uses.software || norm.relu || norm.reduced || !ready {
+    if uses.software || norm.mask != Mask::None || norm.reduced || !ready {
         return false;
     }
     let producer = &graph.nodes[source];
@@ -444,8 +507,8 @@ fn relu_grad_into_batch_norm_grad(graph: &mut Graph, uses: &Uses, index: usize) 
         return false;
     }
     match &mut reader.op {
-        Op::BatchNormGrad(grad) if !grad.relu => {
-            grad.relu = true;
+        Op::BatchNormGrad(grad) if grad.mask == Mask::None => {
+            grad.mask = Mask::Output;
             grad.residual = residual;
         }
         _ => return false,

@@ -3,7 +3,7 @@
 use super::problem::{EPS, MOMENTUM};
 use kinesic::kernels::norm::{
     BatchNormApply, BatchNormFinish, BatchNormFold, BatchNormGradFinish, BatchNormGradInput,
-    BatchNormGradReduce, BatchNormStats, partials_len,
+    BatchNormGradReduce, BatchNormStats, Mask, partials_len,
 };
 use kinesic::kernels::{Call, KernelError};
 
@@ -20,7 +20,7 @@ fn finish(rows: usize, eps: f32, momentum: f32) -> Result<Call, KernelError> {
 }
 
 fn every(rows: usize, channels: usize) -> [Result<Call, KernelError>; 6] {
-    let (relu, residual, training, eps) = (true, true, true, EPS);
+    let (relu, mask, residual, training, eps) = (true, Mask::Output, true, true, EPS);
     let momentum = MOMENTUM;
     [
         BatchNormStats { rows, channels }.call(),
@@ -43,7 +43,7 @@ fn every(rows: usize, channels: usize) -> [Result<Call, KernelError>; 6] {
         BatchNormGradReduce {
             rows,
             channels,
-            relu,
+            mask,
         }
         .call(),
         BatchNormGradFinish {
@@ -57,7 +57,7 @@ fn every(rows: usize, channels: usize) -> [Result<Call, KernelError>; 6] {
             rows,
             channels,
             residual,
-            relu,
+            mask,
         }
         .call(),
     ]

@@ -177,6 +177,8 @@ mod evaluation {
 
 mod gradients {
     use super::*;
+    use kernels_tests::random::Draw;
+    use kinesic::kernels::norm::{BatchNormGradInput, BatchNormGradReduce, Mask};
 
     #[test]
     fn of_training_match_reference_on_drawn_shapes() {
@@ -225,6 +227,47 @@ mod gradients {
         problem.check(&name("grad_x"), &outputs[0], &want.x, rows);
         if residual {
             assert_eq!(outputs[1], problem.pad(&problem.upstream(relu)));
+        }
+    }
+
+    #[test]
+    fn behind_the_map_of_x_are_those_behind_its_rectified_output() {
+        for (seed, problem) in (0..).zip(Problem::all()) {
+            let (rows, channels) = (problem.rows, problem.channels);
+            let mut draw = Draw::new("map mask", seed);
+            let map = [draw.tensor(channels, 2.0), draw.tensor(channels, 1.0)];
+            let values = problem.x.iter().enumerate();
+            let y: Vec<f64> = values
+                .map(|(index, x)| x * map[0][index % channels] + map[1][index % channels])
+                .map(|y| y.max(0.0))
+                .collect();
+            let affine = map.map(|row| problem.pad(&row)).concat();
+            let [grad_y, x, y] = [&problem.grad_y, &problem.x, &y].map(|v| problem.pad(v));
+            let statistics = [1.0, 0.5].map(|v| problem.pad(&vec![v; channels])).concat();
+            let coefficients = [&statistics[..], &statistics[..statistics.len() / 2]].concat();
+            let both = [Mask::Output, Mask::Map].map(|mask| {
+                let reduce = BatchNormGradReduce {
+                    rows,
+                    channels,
+                    mask,
+                };
+                let input = BatchNormGradInput {
+                    rows,
+                    channels,
+                    residual: true,
+                    mask,
+                };
+                let (y, affine) = match mask {
+                    Mask::Map => (&[][..], &affine[..]),
+                    _ => (&y[..], &[][..]),
+                };
+                let sums = [&grad_y[..], &x, y, &statistics, affine];
+                let maps = [&grad_y[..], &x, y, &coefficients, affine];
+                let [sums, maps] = [(reduce.call(), sums), (input.call(), maps)]
+                    .map(|(call, inputs)| execute(&call.unwrap(), &inputs));
+                [sums, maps].concat()
+            });
+            assert_eq!(both[0], both[1], "{}", problem.what);
         }
     }
 

@@ -6,7 +6,7 @@ use kernels_tests::random::Draw;
 use kernels_tests::{Reference, elementwise};
 use kinesic::kernels::norm::{
     BatchNormApply, BatchNormFinish, BatchNormFold, BatchNormGradFinish, BatchNormGradInput,
-    BatchNormGradReduce, BatchNormStats, partials_len,
+    BatchNormGradReduce, BatchNormStats, Mask, partials_len,
 };
 
 pub const EPS: f32 = 1e-5;
@@ -27,6 +27,10 @@ const SHAPES: [(usize, usize); 12] = [
     (2304, 192),
     (3136, 256),
 ];
+
+fn mask(relu: bool) -> Mask {
+    if relu { Mask::Output } else { Mask::None }
+}
 
 /// A drawn layer with its input and upstream gradient.
 pub struct Problem {
@@ -180,11 +184,11 @@ impl Problem {
 
     /// grad_gamma, grad_beta, coefficients.
     pub fn reduced(&self, statistics: &[f32], training: bool, relu: bool) -> [Vec<f32>; 3] {
-        let (rows, channels) = (self.rows, self.channels);
+        let (rows, channels, mask) = (self.rows, self.channels, mask(relu));
         let reduce = BatchNormGradReduce {
             rows,
             channels,
-            relu,
+            mask,
         };
         let (grad_y, x, y) = (
             self.pad(&self.grad_y),
@@ -206,11 +210,12 @@ impl Problem {
 
     /// grad_x and, with a residual, its gradient.
     pub fn grad_input(&self, coefficients: &[f32], residual: bool, relu: bool) -> Vec<Vec<f32>> {
+        let mask = mask(relu);
         let call = BatchNormGradInput {
             rows: self.rows,
             channels: self.channels,
             residual,
-            relu,
+            mask,
         };
         let (grad_y, x, y) = (
             self.pad(&self.grad_y),

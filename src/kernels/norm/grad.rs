@@ -19,16 +19,46 @@ params!(FinishParams {
     groups: u32,
 });
 
-/// Partial sums of the gradient and of its product with x̂. Binds `grad_y`, `x`, `y` (any 4 elements without `relu`),
-/// `statistics` `[2, C]`, `partials` of [`partials_len`](super::partials_len) elements.
+/// Where the gradient passes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mask {
+    /// Everywhere.
+    #[default]
+    None,
+    /// Where the rectified output `y` is above 0.
+    Output,
+    /// Where the normalised `x` is above 0: y without a residual, from x and its map.
+    Map,
+}
+
+impl Mask {
+    fn flags(self) -> [(&'static str, bool); 2] {
+        [
+            ("RELU", self == Self::Output),
+            ("MAPPED", self == Self::Map),
+        ]
+    }
+
+    /// The elements of `y` and of `affine`.
+    fn touches(self, layer: &Layer) -> [usize; 2] {
+        match self {
+            Self::None => [0, 0],
+            Self::Output => [layer.len, 0],
+            Self::Map => [0, layer.vectors(2)],
+        }
+    }
+}
+
+/// Partial sums of the gradient and of its product with x̂. Binds `grad_y`, `x`, `y`, `statistics` `[2, C]`, `partials` of
+/// [`partials_len`](super::partials_len) elements, `affine` `[2, C]`. What the mask does not ask for is not touched: bind anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchNormGradReduce {
     /// The number of rows: N·H·W.
     pub rows: usize,
     /// The number of channels C, before padding.
     pub channels: usize,
-    /// Whether `y` was rectified, so that the gradient passes where `y > 0`.
-    pub relu: bool,
+    /// Where the gradient passes.
+    pub mask: Mask,
 }
 
 impl BatchNormGradReduce {
@@ -39,15 +69,16 @@ impl BatchNormGradReduce {
     pub fn call(&self) -> Result<Call, KernelError> {
         let layer = Layer::new(REDUCE.name, self.rows, self.channels)?;
         let params = layer.reduce_params(REDUCE.name)?;
-        let variant = flags(&[("RELU", self.relu)]);
+        let variant = flags(&self.mask.flags());
         let groups = workgroups(layer.split.count * layer.columns);
-        let y = if self.relu { layer.len } else { 0 };
+        let [y, affine] = self.mask.touches(&layer);
         Ok(Call::new(REDUCE, variant, &params, groups)?
             .bind_stored("grad_y", Access::Read, layer.len)
             .bind_stored("x", Access::Read, layer.len)
             .bind_stored("y", Access::Read, y)
             .bind("statistics", Access::Read, layer.vectors(2))
             .bind("partials", Access::Write, layer.partials_len())
+            .bind("affine", Access::Read, affine)
             .flops(4 * layer.len as u64))
     }
 }
@@ -97,18 +128,18 @@ impl BatchNormGradFinish {
     }
 }
 
-/// The gradient of x and, if asked for, of the residual. Binds `grad_y`, `x`, `y` (any 4 elements without `relu`),
-/// `coefficients` `[3, C]`, `grad_x`, `grad_residual` (any 4 elements where there is none, which stay as they are).
+/// The gradient of x and, if asked for, of the residual. Binds `grad_y`, `x`, `y`, `coefficients` `[3, C]`, `grad_x`,
+/// `grad_residual`, `affine` `[2, C]`. What is not asked for is not touched: bind anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchNormGradInput {
     /// The number of rows: N·H·W.
     pub rows: usize,
     /// The number of channels C, before padding.
     pub channels: usize,
-    /// Whether the gradient of a residual is written: `grad_y`, where `y > 0` if it was rectified.
+    /// Whether the gradient of a residual is written: `grad_y` where it passes.
     pub residual: bool,
-    /// Whether `y` was rectified, so that the gradient passes where `y > 0`.
-    pub relu: bool,
+    /// Where the gradient passes.
+    pub mask: Mask,
 }
 
 impl BatchNormGradInput {
@@ -119,9 +150,10 @@ impl BatchNormGradInput {
     pub fn call(&self) -> Result<Call, KernelError> {
         let layer = Layer::new(INPUT.name, self.rows, self.channels)?;
         let params = layer.map_params(INPUT.name)?;
-        let variant = flags(&[("RESIDUAL", self.residual), ("RELU", self.relu)]);
+        let [relu, mapped] = self.mask.flags();
+        let variant = flags(&[("RESIDUAL", self.residual), relu, mapped]);
         let groups = workgroups(self.rows.div_ceil(ROWS) * layer.columns);
-        let y = if self.relu { layer.len } else { 0 };
+        let [y, affine] = self.mask.touches(&layer);
         let call = Call::new(INPUT, variant, &params, groups)?
             .bind_stored("grad_y", Access::Read, layer.len)
             .bind_stored("x", Access::Read, layer.len)
@@ -129,18 +161,26 @@ impl BatchNormGradInput {
             .bind("coefficients", Access::Read, layer.vectors(3))
             .bind_stored("grad_x", Access::Write, layer.len)
             .flops(4 * layer.len as u64);
-        Ok(if self.residual {
-            call.bind_stored("grad_residual", Access::Write, layer.len)
-        } else {
-            call.bind_stored("grad_residual", Access::Read, 0)
-        })
+        let (access, residual) = match self.residual {
+            true => (Access::Write, layer.len),
+            false => (Access::Read, 0),
+        };
+        Ok(call
+            .bind_stored("grad_residual", access, residual)
+            .bind("affine", Access::Read, affine))
     }
 }
 
 pub(super) fn kernels() -> [Kernel; 3] {
-    let variants = all_flags(&["RESIDUAL", "RELU"]);
+    let masks = [Mask::None, Mask::Output, Mask::Map].map(Mask::flags);
+    let input = |residual| masks.map(|[relu, map]| flags(&[("RESIDUAL", residual), relu, map]));
+    let variants = [input(false), input(true)].concat();
     [
-        kernel(REDUCE, ReduceParams::FIELDS, all_flags(&["RELU"])),
+        kernel(
+            REDUCE,
+            ReduceParams::FIELDS,
+            masks.map(|mask| flags(&mask)).to_vec(),
+        ),
         kernel(
             FINISH,
             FinishParams::FIELDS,

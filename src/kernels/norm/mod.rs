@@ -22,7 +22,7 @@ use super::{Kernel, KernelError, narrow, params};
 
 pub use apply::{BatchNormApply, BatchNormFold};
 pub use fold::{BatchNormFoldLayers, FoldedLayer};
-pub use grad::{BatchNormGradFinish, BatchNormGradInput, BatchNormGradReduce};
+pub use grad::{BatchNormGradFinish, BatchNormGradInput, BatchNormGradReduce, Mask};
 pub use stats::{BatchNormFinish, BatchNormStats};
 
 /// Rows an invocation of the kernels that go element by element.

@@ -2,7 +2,7 @@
 
 use super::{Checked, PoolShape, kernel};
 use crate::gpu::{Shader, Variant};
-use crate::kernels::check::{rule, workgroups};
+use crate::kernels::check::{all_flags, flags, rule, workgroups};
 use crate::kernels::{Access, Call, Kernel, KernelError, Params as _, narrow, params, shader};
 
 const FORWARD: Shader = shader!("pool", "max_pool2d");
@@ -27,14 +27,26 @@ params!(Params {
 /// The largest element of each window; what lies outside the image takes no part. Binds `x`, `y` and `winner`, a byte an element of
 /// `y`: the place of the largest element in its window, r · (width of the window) + s.
 ///
+/// Where x is `mapped`, of `max(x · scale + shift, 0)` with `affine` `[2, C]`, the last binding; else bind anything there.
+///
 /// Of equal elements the first in row-major order wins, and a NaN wins over all, as in PyTorch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaxPool2d {
     /// The shape.
     pub shape: PoolShape,
+    /// Whether x is normalised and rectified on load.
+    pub mapped: bool,
 }
 
 impl MaxPool2d {
+    /// The pooling alone.
+    pub fn new(shape: PoolShape) -> Self {
+        Self {
+            shape,
+            mapped: false,
+        }
+    }
+
     /// The dispatch.
     ///
     /// # Errors
@@ -45,11 +57,15 @@ impl MaxPool2d {
         let checked = check(name, &self.shape)?;
         let params = params(name, &self.shape, &checked, checked.output)?;
         let groups = workgroups(checked.invocations(checked.output));
-        Ok(Call::new(FORWARD, Variant::new(), &params, groups)?
-            .bind_stored("x", Access::Read, checked.input)
-            .bind_stored("y", Access::Write, checked.output)
-            .bind("winner", Access::Write, checked.output / 4)
-            .flops(checked.additions(&self.shape)))
+        let affine = if self.mapped { 8 * checked.columns } else { 0 };
+        Ok(
+            Call::new(FORWARD, flags(&[("MAPPED", self.mapped)]), &params, groups)?
+                .bind_stored("x", Access::Read, checked.input)
+                .bind_stored("y", Access::Write, checked.output)
+                .bind("winner", Access::Write, checked.output / 4)
+                .bind("affine", Access::Read, affine)
+                .flops(checked.additions(&self.shape)),
+        )
     }
 }
 
@@ -118,7 +134,10 @@ fn params(
 
 pub(super) fn kernels() -> Vec<Kernel> {
     vec![
-        kernel(FORWARD, Params::FIELDS),
+        Kernel {
+            variants: all_flags(&["MAPPED"]),
+            ..kernel(FORWARD, Params::FIELDS)
+        },
         kernel(GRAD, Params::FIELDS),
     ]
 }

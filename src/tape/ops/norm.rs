@@ -2,6 +2,7 @@
 
 use super::{OpSpec, no_gradient};
 use crate::kernels::norm as kernels;
+use crate::kernels::norm::Mask;
 use crate::kernels::padded;
 use crate::tape::{Flat, Graph, Lowering, Node, Operand, Shape, TapeError, Value};
 
@@ -20,7 +21,9 @@ pub struct BatchNorm {
     pub residual: bool,
     /// Whether the residual is the input of another normalisation, whose map is the next input.
     pub mapped: bool,
-    /// Whether nothing but the map is made: the first output is then scale and shift `[2, C]`, for a pass that applies it.
+    /// Whether the map is a third output, scale and shift `[2, C]`.
+    pub map: bool,
+    /// Whether y is not made: another pass applies the map.
     pub map_only: bool,
     /// Whether the result is rectified.
     pub relu: bool,
@@ -45,6 +48,7 @@ impl BatchNorm {
             momentum: 0.1,
             residual: false,
             mapped: false,
+            map: false,
             map_only: false,
             relu: false,
             reduced: None,
@@ -66,17 +70,17 @@ impl BatchNorm {
     }
 }
 
-/// The gradients of batch normalisation. Inputs `grad_y`, `x`, `gamma`, the statistics and, with `relu`, the rectified `y` or,
+/// The gradients of batch normalisation. Inputs `grad_y`, `x`, `gamma`, the statistics and, with a mask, the rectified `y` or the map of x or,
 /// with `reduced`, the column sums `[groups, 2, C]` that the pass which made `grad_y` has left; outputs `grad_x`, `grad_gamma`, `grad_beta` and, with `residual`, the gradient behind the mask of `y`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchNormGrad {
     /// Whether the statistics were the batch's.
     pub training: bool,
-    /// Whether the gradient passes only where `y > 0`.
-    pub relu: bool,
+    /// Where the gradient passes.
+    pub mask: Mask,
     /// Whether the masked gradient is written out, too.
     pub residual: bool,
-    /// Whether the column sums come from elsewhere; never with `relu`.
+    /// Whether the column sums come from elsewhere; never with a mask.
     pub reduced: bool,
 }
 
@@ -118,7 +122,7 @@ impl OpSpec for BatchNorm {
         // Fusion comes after the gradients, so the node is still plain.
         let grad = BatchNormGrad {
             training: self.training,
-            relu: false,
+            mask: Mask::None,
             residual: false,
             reduced: false,
         };
@@ -138,8 +142,8 @@ impl OpSpec for BatchNorm {
         let (rows, channels) = (shape.row_count(), shape.channels());
         let [x, gamma, beta, mean, var] = [0, 1, 2, 3, 4].map(|index| lowering.input(index));
         let (y, statistics) = (lowering.output(0), lowering.output(1));
-        let affine = if self.map_only {
-            y
+        let affine = if self.map {
+            lowering.output(2)
         } else {
             lowering.scratch(lowering.len(statistics))
         };
@@ -257,10 +261,10 @@ impl OpSpec for BatchNormGrad {
         let [grad_y, x, gamma, statistics] = [0, 1, 2, 3].map(|index| lowering.input(index));
         let [grad_x, grad_gamma, grad_beta] = [0, 1, 2].map(|index| lowering.output(index));
         let coefficients = lowering.scratch(3 * lowering.len(gamma));
-        let y = if self.relu {
-            lowering.input(4)
-        } else {
-            lowering.scratch(4)
+        let [y, map] = match self.mask {
+            Mask::None => [lowering.scratch(4), lowering.scratch(4)],
+            Mask::Output => [lowering.input(4), lowering.scratch(4)],
+            Mask::Map => [lowering.scratch(4), lowering.input(4)],
         };
         let (partials, groups) = if self.reduced {
             // Two rows of channels a group.
@@ -272,9 +276,10 @@ impl OpSpec for BatchNormGrad {
             let reduce = kernels::BatchNormGradReduce {
                 rows,
                 channels,
-                relu: self.relu,
+                mask: self.mask,
             };
-            lowering.call(reduce.call(), &[grad_y, x, y, statistics, partials])?;
+            let operands = [grad_y, x, y, statistics, partials, map];
+            lowering.call(reduce.call(), &operands)?;
             (partials, None)
         };
         let finish = kernels::BatchNormGradFinish {
@@ -296,7 +301,7 @@ impl OpSpec for BatchNormGrad {
             rows,
             channels,
             residual: self.residual,
-            relu: self.relu,
+            mask: self.mask,
         };
         let residual = if self.residual {
             lowering.output(3)
@@ -305,7 +310,7 @@ impl OpSpec for BatchNormGrad {
         };
         lowering.call(
             input.call(),
-            &[grad_y, x, y, coefficients, grad_x, residual],
+            &[grad_y, x, y, coefficients, grad_x, residual, map],
         )
     }
 }

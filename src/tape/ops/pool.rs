@@ -4,8 +4,8 @@ use super::{OpSpec, no_gradient};
 use crate::kernels::pool as kernels;
 use crate::tape::{Graph, Lowering, Node, Shape, TapeError, Value};
 
-/// The largest value of each window, padding counted as -∞. Input `[N,H,W,C]`; outputs `[N,Ho,Wo,C]` and the positions of the
-/// winners, which the gradient needs.
+/// The largest value of each window, padding counted as -∞. Input `[N,H,W,C]` and, where fusion put a normalisation and a rectifier
+/// into its pass, their map; outputs `[N,Ho,Wo,C]` and the positions of the winners, which the gradient needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaxPool2d {
     /// The window's side.
@@ -154,8 +154,15 @@ impl OpSpec for MaxPool2d {
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), TapeError> {
         let shape = self.shape(lowering.input_shape(0));
-        let operands = [lowering.input(0), lowering.output(0), lowering.output(1)];
-        lowering.call(kernels::MaxPool2d { shape }.call(), &operands)
+        let mapped = lowering.input_count() > 1;
+        let map = if mapped {
+            lowering.input(1)
+        } else {
+            lowering.scratch(4)
+        };
+        let (x, y, winners) = (lowering.input(0), lowering.output(0), lowering.output(1));
+        let pool = kernels::MaxPool2d { shape, mapped };
+        lowering.call(pool.call(), &[x, y, winners, map])
     }
 }
 
