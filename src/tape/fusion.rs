@@ -306,7 +306,7 @@ fn residual_map_into_batch_norm(graph: &mut Graph, uses: &Uses, index: usize) ->
         _ => return false,
     }
     let x = producer.inputs[0];
-    let map = map_of(graph, source, true);
+    let map = map_only(graph, source);
     let node = &mut graph.nodes[index];
     node.op = Op::BatchNorm(BatchNorm {
         mapped: true,
@@ -317,22 +317,13 @@ fn residual_map_into_batch_norm(graph: &mut Graph, uses: &Uses, index: usize) ->
     true
 }
 
-/// The map of a batch normalisation as its third output; with `only` its y is no longer made.
-fn map_of(graph: &mut Graph, index: usize, only: bool) -> Value {
-    let node = &graph.nodes[index];
-    let (layer, shape) = (node.layer.clone(), graph.shape(node.outputs[1]).clone());
-    let map = match node.outputs.get(2) {
-        Some(&map) => map,
-        None => graph.value(layer, shape, Place::Arena),
-    };
+/// Leaves a batch normalisation nothing to make but its statistics and map: they are returned.
+fn map_only(graph: &mut Graph, index: usize) -> Value {
     let node = &mut graph.nodes[index];
-    node.outputs.truncate(2);
-    node.outputs.push(map);
     if let Op::BatchNorm(norm) = &mut node.op {
-        norm.map = true;
-        norm.map_only |= only;
+        norm.map_only = true;
     }
-    map
+    node.outputs[1]
 }
 
 /// The mask of a rectifier behind a plain batch normalisation from the input and its map, which are read anyway, instead of from the
@@ -354,9 +345,8 @@ fn mask_from_map(graph: &mut Graph, uses: &Uses, index: usize) -> bool {
         Op::BatchNorm(norm) if same && !norm.residual => {}
         _ => return false,
     }
-    let map = map_of(graph, source, false);
     let node = &mut graph.nodes[index];
-    node.inputs[4] = map;
+    node.inputs.remove(4);
     node.op = Op::BatchNormGrad(super::ops::BatchNormGrad {
         mask: Mask::Map,
         ..grad
@@ -379,7 +369,7 @@ fn batch_norm_into_max_pool(graph: &mut Graph, uses: &Uses, index: usize) -> boo
         _ => return false,
     }
     let x = producer.inputs[0];
-    let map = map_of(graph, source, true);
+    let map = map_only(graph, source);
     graph.nodes[index].inputs = vec![x, map];
     true
 }

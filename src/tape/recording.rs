@@ -227,6 +227,15 @@ impl Lowering<'_> {
         }
     }
 
+    /// `len` elements of output number `index`, a value of the arena, from `offset` on.
+    pub fn output_part(&self, index: usize, offset: usize, len: usize) -> Operand {
+        Operand::Part {
+            value: self.node.outputs[index],
+            offset,
+            len,
+        }
+    }
+
     /// The operand of output number `index`.
     pub fn output(&self, index: usize) -> Operand {
         Operand::Value(self.node.outputs[index])

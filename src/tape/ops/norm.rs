@@ -4,11 +4,12 @@ use super::{OpSpec, no_gradient};
 use crate::kernels::norm as kernels;
 use crate::kernels::norm::Mask;
 use crate::kernels::padded;
+use crate::tape::graph::ALIGN;
 use crate::tape::{Flat, Graph, Lowering, Node, Operand, Shape, TapeError, Value};
 
 /// Batch normalisation over all dimensions but the channels, with what fusion put into its pass. Inputs `x`, `gamma`, `beta`,
-/// `running_mean`, `running_var`, with `residual` the residual and, with `reduced`, the statistics of groups of rows; outputs `y` and the statistics used, which its gradient
-/// needs. In training the running statistics are updated.
+/// `running_mean`, `running_var`, with `residual` the residual and, with `reduced`, the statistics of groups of rows; outputs `y` and, one behind the other from
+/// [`map_offset`] on, the statistics used, mean and inverse deviation `[2, C]`, and the map, scale and shift `[2, C]`. In training the running statistics are updated.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchNorm {
     /// Whether the batch's statistics are used, and the running ones moved towards them.
@@ -19,10 +20,8 @@ pub struct BatchNorm {
     pub momentum: f32,
     /// Whether a residual is added.
     pub residual: bool,
-    /// Whether the residual is the input of another normalisation, whose map is the next input.
+    /// Whether the residual is the input of another normalisation, whose statistics and map are the next input.
     pub mapped: bool,
-    /// Whether the map is a third output, scale and shift `[2, C]`.
-    pub map: bool,
     /// Whether y is not made: another pass applies the map.
     pub map_only: bool,
     /// Whether the result is rectified.
@@ -39,6 +38,16 @@ pub struct BatchNormFold {
     pub layers: Vec<kernels::FoldedLayer>,
 }
 
+/// Where the map begins in a batch normalisation's second output, behind the statistics: ranges begin at multiples of 64 elements.
+pub(in crate::tape) fn map_offset(channels: usize) -> usize {
+    (2 * padded(channels)).next_multiple_of(ALIGN)
+}
+
+/// The map in input number `index`, the second output of a batch normalisation.
+pub(super) fn map_part(lowering: &Lowering<'_>, index: usize, channels: usize) -> Operand {
+    lowering.part(index, map_offset(channels), 2 * padded(channels))
+}
+
 impl BatchNorm {
     /// PyTorch's defaults: eps 1e-5, momentum 0.1.
     pub fn new(training: bool) -> Self {
@@ -48,7 +57,6 @@ impl BatchNorm {
             momentum: 0.1,
             residual: false,
             mapped: false,
-            map: false,
             map_only: false,
             relu: false,
             reduced: None,
@@ -70,7 +78,7 @@ impl BatchNorm {
     }
 }
 
-/// The gradients of batch normalisation. Inputs `grad_y`, `x`, `gamma`, the statistics and, with a mask, the rectified `y` or the map of x or,
+/// The gradients of batch normalisation. Inputs `grad_y`, `x`, `gamma`, the statistics and, with [`Mask::Output`], the rectified `y` or,
 /// with `reduced`, the column sums `[groups, 2, C]` that the pass which made `grad_y` has left; outputs `grad_x`, `grad_gamma`, `grad_beta` and, with `residual`, the gradient behind the mask of `y`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchNormGrad {
@@ -106,7 +114,10 @@ impl OpSpec for BatchNorm {
                 });
             }
         }
-        Ok(vec![inputs[0].clone(), Shape::rows(&[2, channels])])
+        Ok(vec![
+            inputs[0].clone(),
+            Shape::raw(2 * map_offset(channels)),
+        ])
     }
 
     fn gradient(
@@ -141,12 +152,9 @@ impl OpSpec for BatchNorm {
         let shape = lowering.input_shape(0);
         let (rows, channels) = (shape.row_count(), shape.channels());
         let [x, gamma, beta, mean, var] = [0, 1, 2, 3, 4].map(|index| lowering.input(index));
-        let (y, statistics) = (lowering.output(0), lowering.output(1));
-        let affine = if self.map {
-            lowering.output(2)
-        } else {
-            lowering.scratch(lowering.len(statistics))
-        };
+        let (y, rows_of_two) = (lowering.output(0), 2 * padded(channels));
+        let statistics = lowering.output_part(1, 0, rows_of_two);
+        let affine = lowering.output_part(1, map_offset(channels), rows_of_two);
         if self.training {
             let partials = self.partials(lowering)?;
             let finish = kernels::BatchNormFinish {
@@ -175,12 +183,16 @@ impl OpSpec for BatchNorm {
             mapped: self.mapped,
             relu: self.relu,
         };
-        let mut or_nothing = |used, input| match used {
-            true => lowering.input(input),
-            false => lowering.scratch(4),
+        let residual = if self.residual {
+            lowering.input(5)
+        } else {
+            lowering.scratch(4)
         };
-        let residual = or_nothing(self.residual, 5);
-        let map = or_nothing(self.mapped, 6);
+        let map = if self.mapped {
+            map_part(lowering, 6, channels)
+        } else {
+            lowering.scratch(4)
+        };
         lowering.call(apply.call(), &[x, residual, affine, y, map])
     }
 }
@@ -258,13 +270,14 @@ impl OpSpec for BatchNormGrad {
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), TapeError> {
         let shape = lowering.input_shape(1);
         let (rows, channels) = (shape.row_count(), shape.channels());
-        let [grad_y, x, gamma, statistics] = [0, 1, 2, 3].map(|index| lowering.input(index));
+        let [grad_y, x, gamma] = [0, 1, 2].map(|index| lowering.input(index));
+        let statistics = lowering.part(3, 0, 2 * padded(channels));
         let [grad_x, grad_gamma, grad_beta] = [0, 1, 2].map(|index| lowering.output(index));
         let coefficients = lowering.scratch(3 * lowering.len(gamma));
         let [y, map] = match self.mask {
             Mask::None => [lowering.scratch(4), lowering.scratch(4)],
             Mask::Output => [lowering.input(4), lowering.scratch(4)],
-            Mask::Map => [lowering.scratch(4), lowering.input(4)],
+            Mask::Map => [lowering.scratch(4), map_part(lowering, 3, channels)],
         };
         let (partials, groups) = if self.reduced {
             // Two rows of channels a group.

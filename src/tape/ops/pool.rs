@@ -1,11 +1,12 @@
 //! Pooling.
 
+use super::norm::map_part;
 use super::{OpSpec, no_gradient};
 use crate::kernels::pool as kernels;
 use crate::tape::{Graph, Lowering, Node, Shape, TapeError, Value};
 
 /// The largest value of each window, padding counted as -∞. Input `[N,H,W,C]` and, where fusion put a normalisation and a rectifier
-/// into its pass, their map; outputs `[N,Ho,Wo,C]` and the positions of the winners, which the gradient needs.
+/// into its pass, its statistics and map; outputs `[N,Ho,Wo,C]` and the positions of the winners, which the gradient needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaxPool2d {
     /// The window's side.
@@ -156,7 +157,7 @@ impl OpSpec for MaxPool2d {
         let shape = self.shape(lowering.input_shape(0));
         let mapped = lowering.input_count() > 1;
         let map = if mapped {
-            lowering.input(1)
+            map_part(lowering, 1, shape.c)
         } else {
             lowering.scratch(4)
         };
