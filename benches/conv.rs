@@ -106,7 +106,9 @@ fn conv2d(criterion: &mut Criterion) {
                 &[&g, &w],
                 rows(&grad_x, s.c, grad_input),
             );
-            let calls = conv::Conv2dGradWeight { shape, software }.calls().unwrap();
+            let calls = conv::Conv2dGradWeight::new(shape, software)
+                .calls()
+                .unwrap();
             line("conv/conv2d_grad_weight").measure(criterion, &calls, &[&x, &g], |what, got| {
                 compare(what, &unfilters(what, s, got), &grad_w, grad_weight);
             });

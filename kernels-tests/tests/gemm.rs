@@ -194,7 +194,7 @@ mod linear {
             let want = reference::linear_grad_input(SHAPE, &p.grad_y, &p.weight);
             compare("grad_x", &unpad("grad_x", &got[0], SHAPE.c), &want, SHAPE.k);
 
-            let kernel = Conv2dGradWeight { shape, software };
+            let kernel = Conv2dGradWeight::new(shape, software);
             let [first, second] = kernel.calls().unwrap();
             let partial = execute(&first, &[&pad(&p.x, SHAPE.c), &grad_y]);
             let got = execute(&second, &[&partial[0]]);

@@ -1,14 +1,17 @@
 // conv2d_grad_input: the gradient of a convolution with respect to its input, and what follows it in a backward pass.
 //   grad_x[n,iy,ix,c] = Σ_{r,s,k} grad_y[n, (iy + ph - r)/sh, (ix + pw - s)/sw, k] · weight[r,s,c,k]     (whole quotients inside y)
+//   MAPPED: grad_y is k1[k] · grad_y + k2[k] · z_y + k3[k]: the gradient of the batch normalisation of z_y, the forward pass's output
 //   ADD: grad_x += other     MASK: then grad_x = x > 0 ? grad_x : 0, for a rectified x
+//   MASK_MAP: the same for x = max(z · scale[c] + shift[c], 0), which is then not read
 //   REDUCE: sum[g,c] = Σ grad_x     product[g,c] = Σ grad_x · (z - mean[c]) · invstd[c]     over the pixels of group g
-// Layout: grad_y [N,Ho,Wo,K/4], weight [R,S,C,K/4], grad_x, other, x, z [N,H,W,C/4], statistics [2,C/4]: mean, invstd;
-//         partials [groups,2,C/4]: sum, product; finished by batch_norm_grad_finish. C and K padded with zeros. What the
-//         variant does not name is not touched.
+// Layout: grad_y, z_y [N,Ho,Wo,K/4], coefficients [3,K/4]: k1, k2, k3; weight [R,S,C,K/4]; grad_x, other, x, z [N,H,W,C/4];
+//         statistics [2,C/4]: mean, invstd, and from the next multiple of 16 on [2,C/4]: scale, shift; partials [groups,2,C/4]: sum,
+//         product; finished by batch_norm_grad_finish. C and K padded with zeros. What the variant does not name is not touched;
+//         MAPPED has no other and x, as 8 buffers are all that WebGPU grants.
 // Work:   a workgroup has 8 vec4 columns of C × 16 tiles of 4 input pixels of one row, sw apart, so that the same filter
 //         columns meet all four; what lies beyond the end is computed on clamped indices and not stored. The column sums are
 //         a lane's, then a tree over the tiles.
-// Needs:  default limits. Variants: f16 (shader-f16), ADD, MASK, REDUCE.
+// Needs:  default limits. Variants: f16 (shader-f16), ADD, MASK, MASK_MAP, REDUCE, MAPPED.
 
 // only f16: enable f16;
 alias Stored = f32; // only f32
@@ -16,7 +19,9 @@ alias Stored = f32; // only f32
 
 override ADD: bool = false;
 override MASK: bool = false;
+override MASK_MAP: bool = false;
 override REDUCE: bool = false;
+override MAPPED: bool = false;
 const COLUMNS = 8u;
 const TILES = 16u;
 const LANES = COLUMNS * TILES;
@@ -34,14 +39,30 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> grad_y: array<vec4<Stored>>;
 @group(0) @binding(2) var<storage, read_write> weight: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> grad_x: array<vec4<Stored>>;
-@group(0) @binding(4) var<storage, read_write> other: array<vec4<Stored>>;
-@group(0) @binding(5) var<storage, read_write> x: array<vec4<Stored>>;
+@group(0) @binding(4) var<storage, read_write> other: array<vec4<Stored>>; // without MAPPED
+// only MAPPED: @group(0) @binding(4) var<storage, read_write> z_y: array<vec4<Stored>>;
+@group(0) @binding(5) var<storage, read_write> x: array<vec4<Stored>>; // without MAPPED
+// only MAPPED: @group(0) @binding(5) var<storage, read_write> coefficients: array<vec4f>;
 @group(0) @binding(6) var<storage, read_write> z: array<vec4<Stored>>;
 @group(0) @binding(7) var<storage, read_write> statistics: array<vec4f>;
 @group(0) @binding(8) var<storage, read_write> partials: array<vec4f>;
 
 var<workgroup> sums: array<vec4f, LANES>;
 var<workgroup> products: array<vec4f, LANES>;
+
+fn residual(at: u32) -> vec4f { return vec4f(other[at]); } // without MAPPED
+// only MAPPED: fn residual(at: u32) -> vec4f { return vec4f(); }
+fn rectified(at: u32) -> vec4f { return vec4f(x[at]); } // without MAPPED
+// only MAPPED: fn rectified(at: u32) -> vec4f { return vec4f(); }
+
+// grad_y under a tap; MAPPED: k holds the column's coefficients.
+struct Map { k1: vec4f, k2: vec4f, k3: vec4f }
+fn map(k: u32) -> Map { return Map(); } // without MAPPED
+// only MAPPED: fn map(k: u32) -> Map { return Map(coefficients[k], coefficients[params.k4 + k], coefficients[2u * params.k4 + k]); }
+fn gradient(m: Map, tap: vec2u, k: u32) -> vec4f { return vec4f(grad_y[tap.x + k]) * f32(tap.y); } // without MAPPED
+// only MAPPED: fn gradient(m: Map, tap: vec2u, k: u32) -> vec4f {
+// only MAPPED:     return (m.k1 * vec4f(grad_y[tap.x + k]) + m.k2 * vec4f(z_y[tap.x + k]) + m.k3) * f32(tap.y);
+// only MAPPED: }
 
 // The first vector of grad_y at (oy, ox) of an image, and 1, or 0 outside.
 fn tap(row: u32, inside: bool, ox: i32) -> vec2u {
@@ -56,19 +77,25 @@ fn multiply(sum: vec4f, g: vec4f, w0: vec4f, w1: vec4f, w2: vec4f, w3: vec4f) ->
 // A lane's column sums.
 struct Totals { sum: vec4f, product: vec4f }
 
+// What a column's normalisation needs.
+struct Column { mean: vec4f, scale: vec4f, shift: vec4f }
+
 // What follows the sum at one pixel.
-fn finish(totals: ptr<function, Totals>, at: u32, mean: vec4f, sum: vec4f) {
+fn finish(totals: ptr<function, Totals>, at: u32, column: Column, sum: vec4f) {
     var g = sum;
     if ADD {
-        g += vec4f(other[at]);
+        g += residual(at);
     }
     if MASK {
-        g = select(vec4f(), g, vec4f(x[at]) > vec4f());
+        g = select(vec4f(), g, rectified(at) > vec4f());
+    }
+    if MASK_MAP {
+        g = select(vec4f(), g, vec4f(z[at]) * column.scale + column.shift > vec4f());
     }
     grad_x[at] = vec4<Stored>(g);
     if REDUCE {
         (*totals).sum += g;
-        (*totals).product += g * (vec4f(z[at]) - mean);
+        (*totals).product += g * (vec4f(z[at]) - column.mean);
     }
 }
 
@@ -113,36 +140,42 @@ fn conv2d_grad_input(
             let tap3 = tap(start, inside, ox + 3);
             let at = ((r * params.s + s) * params.c4 + c) * 4u * params.k4;
             for (var k = 0u; k < params.k4; k++) {
+                let m = map(k);
                 let w0 = weight[at + k];
                 let w1 = weight[at + params.k4 + k];
                 let w2 = weight[at + 2u * params.k4 + k];
                 let w3 = weight[at + 3u * params.k4 + k];
-                sum0 = multiply(sum0, vec4f(grad_y[tap0.x + k]) * f32(tap0.y), w0, w1, w2, w3);
-                sum1 = multiply(sum1, vec4f(grad_y[tap1.x + k]) * f32(tap1.y), w0, w1, w2, w3);
-                sum2 = multiply(sum2, vec4f(grad_y[tap2.x + k]) * f32(tap2.y), w0, w1, w2, w3);
-                sum3 = multiply(sum3, vec4f(grad_y[tap3.x + k]) * f32(tap3.y), w0, w1, w2, w3);
+                sum0 = multiply(sum0, gradient(m, tap0, k), w0, w1, w2, w3);
+                sum1 = multiply(sum1, gradient(m, tap1, k), w0, w1, w2, w3);
+                sum2 = multiply(sum2, gradient(m, tap2, k), w0, w1, w2, w3);
+                sum3 = multiply(sum3, gradient(m, tap3, k), w0, w1, w2, w3);
             }
         }
     }
     var totals = Totals();
     if own < params.all_tiles && column < params.c4 {
-        var mean = vec4f();
+        var norm = Column();
         if REDUCE {
-            mean = statistics[c];
+            norm.mean = statistics[c];
+        }
+        if MASK_MAP {
+            let first = (2u * params.c4 + 15u) / 16u * 16u;
+            norm.scale = statistics[first + c];
+            norm.shift = statistics[first + params.c4 + c];
         }
         let at = (row * params.w + ix) * params.c4 + c;
         let step = params.stride_w * params.c4;
         if ix < params.w {
-            finish(&totals, at, mean, sum0);
+            finish(&totals, at, norm, sum0);
         }
         if ix + params.stride_w < params.w {
-            finish(&totals, at + step, mean, sum1);
+            finish(&totals, at + step, norm, sum1);
         }
         if ix + 2u * params.stride_w < params.w {
-            finish(&totals, at + 2u * step, mean, sum2);
+            finish(&totals, at + 2u * step, norm, sum2);
         }
         if ix + 3u * params.stride_w < params.w {
-            finish(&totals, at + 3u * step, mean, sum3);
+            finish(&totals, at + 3u * step, norm, sum3);
         }
     }
     if !REDUCE {

@@ -43,6 +43,10 @@ pub struct Shader {
 const ONLY_F32: &str = " // only f32";
 /// Begins a line of a shader that is a comment unless activations are f16.
 const ONLY_F16: &str = "// only f16: ";
+/// Ends a line of a shader that is left out where the constant named behind it is set: what `override` does not reach.
+const WITHOUT: &str = " // without ";
+/// Begins a line of a shader that is a comment unless the constant named behind it is set.
+const ONLY: &str = "// only ";
 
 impl Shader {
     /// Whether the file has a text for f16.
@@ -50,15 +54,29 @@ impl Shader {
         self.source.contains(ONLY_F16)
     }
 
-    /// The text of a variant: the file, and for f16 its marked lines exchanged. Line numbers stay.
+    /// The text of a variant: the file, its marked lines exchanged. Line numbers stay.
     pub fn text(&self, variant: &Variant) -> Cow<'static, str> {
-        if variant.precision == Precision::F32 {
+        let half = variant.precision == Precision::F16;
+        let marked = half || self.source.contains(WITHOUT);
+        if !marked {
             return Cow::Borrowed(self.source);
         }
+        let set = |name: &str| {
+            let mut constants = variant.constants.iter();
+            (half && name == "f16")
+                || constants.any(|(constant, value)| *constant == name && *value != 0)
+        };
         let mut text = String::with_capacity(self.source.len());
         for line in self.source.lines() {
-            if !line.ends_with(ONLY_F32) {
-                text.push_str(line.strip_prefix(ONLY_F16).unwrap_or(line));
+            let left_out = (half && line.ends_with(ONLY_F32))
+                || line.rsplit_once(WITHOUT).is_some_and(|(_, name)| set(name));
+            let only = line
+                .strip_prefix(ONLY)
+                .and_then(|rest| rest.split_once(": "));
+            match only {
+                Some((name, rest)) if set(name) => text.push_str(rest),
+                _ if left_out => {}
+                _ => text.push_str(line),
             }
             text.push('\n');
         }
@@ -153,6 +171,21 @@ mod tests {
             "enable f16;\n\nalias Stored = f16;\nrest\n"
         );
         assert!(SHADER.has_half());
+    }
+
+    #[test]
+    fn a_constant_exchanges_its_lines_too() {
+        let shader = Shader {
+            name: "any",
+            source: "a // without MAP\n// only MAP: b\n// only f16: c",
+        };
+        let mapped = Variant::new().set("MAP", true);
+        assert_eq!(shader.text(&mapped), "\nb\n// only f16: c\n");
+        assert_eq!(
+            shader.text(&Variant::new().set("MAP", false)),
+            format!("{}\n", shader.source)
+        );
+        assert_eq!(shader.text(&mapped.stored(Precision::F16)), "\nb\nc\n");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::kernels::padded;
 /// A rule looks at the node at `index` and rewrites the graph around it where it applies.
 type Rule = fn(&mut Graph, &Uses, usize) -> bool;
 
-const RULES: [Rule; 11] = [
+const RULES: [Rule; 13] = [
     residual_into_batch_norm,
     residual_map_into_batch_norm,
     relu_into_source,
@@ -21,6 +21,8 @@ const RULES: [Rule; 11] = [
     mask_from_map,
     batch_norm_into_max_pool,
     column_sums_into_conv_grad,
+    conv_grad_mask_from_map,
+    batch_norm_grad_into_conv_grads,
 ];
 
 /// Applies the rules until none does.
@@ -473,6 +475,86 @@ fn column_sums_into_conv_grad(graph: &mut Graph, uses: &Uses, index: usize) -> b
         ..norm
     });
     node.inputs.push(partials);
+    true
+}
+
+/// The mask of a rectifier behind a plain batch normalisation, in the pass of a convolution, from what the column sums of that
+/// normalisation's gradient read anyway.
+fn conv_grad_mask_from_map(graph: &mut Graph, uses: &Uses, index: usize) -> bool {
+    let node = &graph.nodes[index];
+    let Op::Conv2dGradInput(grad) = &node.op else {
+        return false;
+    };
+    if !grad.mask || grad.partials.is_none() {
+        return false;
+    }
+    let mask = 2 + usize::from(grad.add);
+    let (z, statistics) = (node.inputs[mask + 1], node.inputs[mask + 2]);
+    let Some(source) = uses.producer[node.inputs[mask].index()] else {
+        return false;
+    };
+    let producer = &graph.nodes[source];
+    let same = producer.inputs[0] == z && producer.outputs.get(1) == Some(&statistics);
+    match producer.op {
+        Op::BatchNorm(norm) if same && norm.relu && !norm.residual => {}
+        _ => return false,
+    }
+    let node = &mut graph.nodes[index];
+    node.inputs.remove(mask);
+    if let Op::Conv2dGradInput(grad) = &mut node.op {
+        grad.mask = false;
+        grad.mask_map = true;
+    }
+    true
+}
+
+/// The gradient of a batch normalisation with respect to its input into the passes of the convolution that made that input: they
+/// compute it on load. Not on software adapters, where loads are what costs.
+fn batch_norm_grad_into_conv_grads(graph: &mut Graph, uses: &Uses, index: usize) -> bool {
+    let node = graph.nodes[index].clone();
+    let Op::BatchNormGrad(norm) = node.op else {
+        return false;
+    };
+    let (grad_y, z, grad_x) = (node.inputs[0], node.inputs[1], node.outputs[0]);
+    let made = norm.mask == Mask::None && !norm.coefficients_only && !uses.kept[grad_x.index()];
+    if uses.software || !made {
+        return false;
+    }
+    let readers = &uses.readers[grad_x.index()];
+    let fits = |reader: &usize| {
+        let reader = &graph.nodes[*reader];
+        match &reader.op {
+            // Both read it once, and the input's gradient has no bindings left with these.
+            Op::Conv2dGradInput(grad) => reader.inputs[0] == grad_x && !grad.add && !grad.mask,
+            Op::Conv2dGradWeight(_) => reader.inputs[1] == grad_x,
+            _ => false,
+        }
+    };
+    if readers.is_empty() || !readers.iter().all(fits) {
+        return false;
+    }
+    let channels = graph.shape(z).channels();
+    graph.values[grad_x.index()].shape = Shape::rows(&[3, channels]);
+    graph.nodes[index].op = Op::BatchNormGrad(super::ops::BatchNormGrad {
+        coefficients_only: true,
+        ..norm
+    });
+    for &reader in readers {
+        let reader = &mut graph.nodes[reader];
+        match &mut reader.op {
+            Op::Conv2dGradInput(grad) => {
+                grad.mapped = true;
+                reader.inputs[0] = grad_y;
+                reader.inputs.splice(2..2, [z, grad_x]);
+            }
+            Op::Conv2dGradWeight(grad) => {
+                grad.mapped = true;
+                reader.inputs[1] = grad_y;
+                reader.inputs.extend([z, grad_x]);
+            }
+            _ => {}
+        }
+    }
     true
 }
 

@@ -1,6 +1,6 @@
 //! The gradient with respect to the input, alone and with everything that its epilogue does.
 
-use super::{SEED, shapes, software};
+use super::{MappedGradient, SEED, shapes, software};
 use kernels_tests::Reference;
 use kernels_tests::conv::{self as reference, Conv2dShape};
 use kernels_tests::elementwise;
@@ -116,6 +116,7 @@ fn epilogues() -> impl Iterator<Item = GradInputEpilogue> {
     (1..8).map(|bits| GradInputEpilogue {
         add: bits & 1 > 0,
         mask: bits & 2 > 0,
+        mask_map: false,
         reduce: bits & 4 > 0,
     })
 }
@@ -129,9 +130,8 @@ fn epilogues_match_references_on_drawn_shapes() {
             let sums = problem.column_sums(&want);
             for software in software() {
                 let kernel = Conv2dGradInput {
-                    shape: shape.into(),
                     epilogue,
-                    software,
+                    ..Conv2dGradInput::new(shape.into(), software)
                 };
                 let what = format!("seed {SEED}, software {software}, {epilogue:?}, {shape:?}");
                 let got = problem.run(&kernel);
@@ -182,9 +182,8 @@ fn column_sums_repeat_bit_for_bit() {
     for software in software() {
         for epilogue in epilogues() {
             let kernel = Conv2dGradInput {
-                shape: shape.into(),
                 epilogue,
-                software,
+                ..Conv2dGradInput::new(shape.into(), software)
             };
             let bits = || {
                 let outputs = problem.run(&kernel).concat();
@@ -200,16 +199,17 @@ fn states_what_the_epilogue_touches() {
     let shape = shapes()[3];
     for epilogue in epilogues() {
         let kernel = Conv2dGradInput {
-            shape: shape.into(),
             epilogue,
-            software: false,
+            ..Conv2dGradInput::new(shape.into(), false)
         };
         let call = kernel.call().unwrap();
         let plain = Conv2dGradInput::new(shape.into(), false).call().unwrap();
         let (len, width) = (4 * shape.input_len() as u64, 4 * shape.c as u64);
         // The channels of this shape need no padding.
         assert_eq!(shape.c % 4, 0);
-        let GradInputEpilogue { add, mask, reduce } = epilogue;
+        let GradInputEpilogue {
+            add, mask, reduce, ..
+        } = epilogue;
         let tensors = u64::from(add) + u64::from(mask) + u64::from(reduce);
         let statistics = u64::from(reduce) * 2 * width;
         let read = plain.bytes_read() + tensors * len + statistics;
@@ -219,5 +219,116 @@ fn states_what_the_epilogue_touches() {
         assert_eq!(call.bytes_written(), written, "{epilogue:?}");
         let last = call.extents.last().unwrap();
         assert_eq!(last.access == Access::Write, reduce);
+    }
+}
+
+/// Scale and shift of each channel, and what the kernel reads of them behind the statistics.
+fn drawn_map(problem: &Problem, draw: &mut Draw) -> ([Vec<f64>; 2], Vec<f32>) {
+    let channels = problem.shape.c;
+    let map = [draw.tensor(channels, 2.0), draw.tensor(channels, 1.0)];
+    let mut statistics = problem.statistics();
+    statistics.resize(statistics.len().next_multiple_of(64), f32::NAN);
+    statistics.extend(map.each_ref().map(|row| pad(row, channels)).concat());
+    (map, statistics)
+}
+
+#[test]
+fn a_mask_from_the_map_is_that_of_the_rectified_output() {
+    for (index, shape) in shapes().into_iter().enumerate() {
+        let mut problem = Problem::drawn(index, shape);
+        let mut draw = Draw::new("mask map", index as u64);
+        let (map, statistics) = drawn_map(&problem, &mut draw);
+        let mapped = problem.z.iter().enumerate();
+        problem.x = mapped
+            .map(|(i, z)| (z * map[0][i % shape.c] + map[1][i % shape.c]).max(0.0))
+            .collect();
+        for add in [false, true] {
+            let epilogue = GradInputEpilogue {
+                add,
+                mask: true,
+                mask_map: false,
+                reduce: true,
+            };
+            let kernel = Conv2dGradInput {
+                epilogue,
+                ..Conv2dGradInput::new(shape.into(), false)
+            };
+            let want = problem.run(&kernel);
+            let kernel = Conv2dGradInput {
+                epilogue: GradInputEpilogue {
+                    mask: false,
+                    mask_map: true,
+                    ..epilogue
+                },
+                ..kernel
+            };
+            let other = if add {
+                pad(&problem.other, shape.c)
+            } else {
+                Vec::new()
+            };
+            let (grad_y, z) = (pad(&problem.grad_y, shape.k), pad(&problem.z, shape.c));
+            let weight = filters(&shape, &problem.weight);
+            let inputs: [&[f32]; 5] = [&grad_y, &weight, &other, &z, &statistics];
+            let got = execute(&kernel.call().unwrap(), &inputs);
+            assert_eq!(got, want, "add {add}, {shape:?}");
+        }
+    }
+}
+
+#[test]
+fn a_mapped_gradient_is_that_of_the_map() {
+    for (index, shape) in shapes().into_iter().enumerate() {
+        let problem = Problem::drawn(index, shape);
+        let mut draw = Draw::new("mapped", index as u64);
+        let z_y = draw.tensor(shape.output_len(), 1.0);
+        let rows = [1.0, 0.5, 0.25].map(|size| draw.tensor(shape.k, size));
+        let mapped = MappedGradient::new(&problem.grad_y, &z_y, &rows);
+        let mut want = reference::conv2d_grad_input(&shape, &mapped.value, &problem.weight);
+        let absolute: Vec<f64> = problem.weight.iter().map(|w| w.abs()).collect();
+        want.magnitude = reference::conv2d_grad_input(&shape, &mapped.magnitude, &absolute).value;
+        let kernel = Conv2dGradInput {
+            mapped: true,
+            ..Conv2dGradInput::new(shape.into(), false)
+        };
+        let coefficients = rows.each_ref().map(|row| pad(row, shape.k)).concat();
+        let (grad_y, z_y) = (pad(&problem.grad_y, shape.k), pad(&z_y, shape.k));
+        let weight = filters(&shape, &problem.weight);
+        let inputs: [&[f32]; 4] = [&grad_y, &weight, &z_y, &coefficients];
+        let got = execute(&kernel.call().unwrap(), &inputs);
+        let what = format!("mapped, {shape:?}");
+        let depth = 3 * shape.r * shape.s * shape.k;
+        compare(&what, &unpad(&what, &got[0], shape.c), &want, depth);
+    }
+}
+
+#[test]
+fn rejects_epilogues_that_it_has_no_bindings_for() {
+    let kernel = Conv2dGradInput::new(shapes()[3].into(), false);
+    let plain = kernel.epilogue;
+    let refused = [
+        (
+            false,
+            GradInputEpilogue {
+                mask_map: true,
+                ..plain
+            },
+        ),
+        (true, GradInputEpilogue { add: true, ..plain }),
+        (
+            true,
+            GradInputEpilogue {
+                mask: true,
+                ..plain
+            },
+        ),
+    ];
+    for (mapped, epilogue) in refused {
+        let kernel = Conv2dGradInput {
+            mapped,
+            epilogue,
+            ..kernel
+        };
+        assert!(kernel.call().is_err(), "{kernel:?}");
     }
 }

@@ -83,14 +83,69 @@ fn map_and_rectify(y: &mut Reference, map: Option<(&[f64], &[f64])>, relu: bool)
     }
 }
 
+/// `k1 · grad_y + k2 · z_y + k3`, the rows of coefficients those of channels.
+struct MappedGradient {
+    value: Vec<f64>,
+    magnitude: Vec<f64>,
+}
+
+impl MappedGradient {
+    fn new(grad_y: &[f64], z_y: &[f64], rows: &[Vec<f64>; 3]) -> Self {
+        let terms = |index: usize| {
+            let k = index % rows[0].len();
+            [
+                rows[0][k] * grad_y[index],
+                rows[1][k] * z_y[index],
+                rows[2][k],
+            ]
+        };
+        let indices = 0..grad_y.len();
+        Self {
+            value: indices.clone().map(|i| terms(i).iter().sum()).collect(),
+            magnitude: indices
+                .map(|i| terms(i).map(f64::abs).iter().sum())
+                .collect(),
+        }
+    }
+}
+
 mod conv2d_grad_weight {
     use super::*;
 
+    #[test]
+    fn of_a_mapped_gradient_is_that_of_the_map() {
+        for (index, shape) in shapes().iter().enumerate() {
+            let mut draw = Draw::new(&format!("mapped grad weight {index}"), SEED);
+            let x = draw.tensor(shape.input_len(), 1.0);
+            let [grad_y, z_y] = [1.0, 1.0].map(|size| draw.tensor(shape.output_len(), size));
+            let rows = [1.0, 0.5, 0.25].map(|size| draw.tensor(shape.k, size));
+            let mapped = MappedGradient::new(&grad_y, &z_y, &rows);
+            let mut want = reference::conv2d_grad_weight(shape, &x, &mapped.value);
+            let absolute: Vec<f64> = x.iter().map(|x| x.abs()).collect();
+            want.magnitude =
+                reference::conv2d_grad_weight(shape, &absolute, &mapped.magnitude).value;
+            let kernel = conv::Conv2dGradWeight {
+                mapped: true,
+                ..conv::Conv2dGradWeight::new((*shape).into(), false)
+            };
+            let [first, second] = kernel.calls().unwrap();
+            let coefficients = rows.each_ref().map(|row| pad(row, shape.k)).concat();
+            let [grad_y, z_y] = [&grad_y, &z_y].map(|values| pad(values, shape.k));
+            let inputs: [&[f32]; 4] = [&pad(&x, shape.c), &grad_y, &z_y, &coefficients];
+            let partial = execute(&first, &inputs);
+            let what = format!("mapped, {shape:?}");
+            let got = unfilters(&what, shape, &execute(&second, &[&partial[0]])[0]);
+            compare(
+                &what,
+                &got,
+                &want,
+                3 * shape.n * shape.out_h() * shape.out_w(),
+            );
+        }
+    }
+
     fn run(shape: &Conv2dShape, software: bool, x: &[f64], grad_y: &[f64]) -> Vec<f32> {
-        let kernel = conv::Conv2dGradWeight {
-            shape: (*shape).into(),
-            software,
-        };
+        let kernel = conv::Conv2dGradWeight::new((*shape).into(), software);
         let [first, second] = kernel.calls().unwrap();
         let partial = execute(&first, &[&pad(x, shape.c), &pad(grad_y, shape.k)]);
         assert_eq!(partial[0].len(), kernel.partial_len());

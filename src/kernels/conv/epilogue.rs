@@ -46,16 +46,40 @@ pub struct GradInputEpilogue {
     pub add: bool,
     /// Whether the gradient passes only where the convolution's input is above 0: what a rectifier before it does.
     pub mask: bool,
+    /// Whether it passes only where the normalised `z` is above 0: the same where the input is that and rectified, without a
+    /// residual. Only with `reduce`, which reads z and its statistics.
+    pub mask_map: bool,
     /// Whether the column sums for the gradient of a batch normalisation before it are written.
     pub reduce: bool,
 }
 
 impl GradInputEpilogue {
-    pub(super) const FLAGS: [&'static str; 3] = ["ADD", "MASK", "REDUCE"];
+    const FLAGS: [&'static str; 4] = ["ADD", "MASK", "MASK_MAP", "REDUCE"];
 
     pub(super) fn variant(self) -> Variant {
-        let [add, mask, reduce] = Self::FLAGS;
-        flags(&[(add, self.add), (mask, self.mask), (reduce, self.reduce)])
+        let [add, mask, mask_map, reduce] = Self::FLAGS;
+        flags(&[
+            (add, self.add),
+            (mask, self.mask),
+            (mask_map, self.mask_map),
+            (reduce, self.reduce),
+        ])
+    }
+
+    /// Every epilogue that makes sense.
+    pub(super) fn all() -> Vec<Self> {
+        let any = |bits: usize| Self {
+            add: bits & 1 > 0,
+            mask: bits & 2 > 0,
+            mask_map: bits & 4 > 0,
+            reduce: bits & 8 > 0,
+        };
+        (0..16).map(any).filter(|it| it.holds()).collect()
+    }
+
+    /// A mask from z needs z, and is the only one.
+    pub(super) fn holds(self) -> bool {
+        !self.mask_map || (self.reduce && !self.mask)
     }
 
     /// Every variant of a shader that knows no column sums.

@@ -3,8 +3,8 @@
 use super::epilogue::{GradInputEpilogue, when};
 use super::sizes::{Sizes, with};
 use super::{Conv2dShape, broadcast};
-use crate::gpu::Shader;
-use crate::kernels::check::{all_flags, elements};
+use crate::gpu::{Shader, Variant};
+use crate::kernels::check::{elements, rule};
 use crate::kernels::{Access, Call, Kernel, KernelError, Params, narrow, params, shader};
 
 const GRAD_INPUT: Shader = shader!("conv", "conv2d_grad_input");
@@ -37,14 +37,19 @@ params!(GradInputParams {
 
 /// `grad_x` of a convolution. Binds `grad_y`, `weight`, `grad_x`; then `other`, the gradient to add; `x`, the convolution's input;
 /// `z`, the input of the batch normalisation that x was made by, and its `statistics` `[2, C]`; `partials` `[groups, 2, C]` with
-/// [`groups`](Self::groups) of Σ grad_x and Σ grad_x ẑ each, ẑ the normalised z. What the epilogue does not ask for is not
-/// touched: bind anything; the shader for software adapters has nothing behind `x`.
+/// [`groups`](Self::groups) of Σ grad_x and Σ grad_x ẑ each, ẑ the normalised z. What is not asked for is not touched: bind
+/// anything. Where it is `mapped`, `z_y` and `coefficients` `[3, K]` take the places of `other` and `x`; with `mask_map` the statistics
+/// are followed, at the next multiple of 64 elements, by scale and shift `[2, C]`. The shader for software adapters has nothing
+/// behind `x`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv2dGradInput {
     /// The shape of the forward pass.
     pub shape: Conv2dShape,
     /// What is done to the gradient.
     pub epilogue: GradInputEpilogue,
+    /// Whether `grad_y` is that behind a batch normalisation, whose own gradient is computed on load:
+    /// `k1 · grad_y + k2 · z_y + k3`, z_y the forward pass's output. Not with `add` or `mask`, for want of bindings.
+    pub mapped: bool,
     /// Whether the device runs the kernels for [software](crate::gpu::Gpu::has_software_kernels) adapters. They have none with
     /// `reduce`: sums over lanes that are different pixels cost such an adapter more than to read the gradient again.
     pub software: bool,
@@ -56,6 +61,7 @@ impl Conv2dGradInput {
         Self {
             shape,
             epilogue: GradInputEpilogue::default(),
+            mapped: false,
             software,
         }
     }
@@ -66,9 +72,33 @@ impl Conv2dGradInput {
     /// As [`Conv2dForward::call`](super::Conv2dForward::call).
     pub fn call(&self) -> Result<Call, KernelError> {
         let sizes = Sizes::new(&self.shape, GRAD_INPUT.name)?;
-        let reduce = self.epilogue.reduce;
+        let GradInputEpilogue {
+            add,
+            mask,
+            mask_map,
+            reduce,
+        } = self.epilogue;
+        let named = usize::from(mask_map);
+        let holds = self.epilogue.holds();
+        rule(
+            GRAD_INPUT.name,
+            "mask_map",
+            named,
+            holds,
+            "0 without `reduce` and with `mask`",
+        )?;
+        let named = usize::from(self.mapped);
+        let free = !self.mapped || (!add && !mask);
+        rule(
+            GRAD_INPUT.name,
+            "mapped",
+            named,
+            free,
+            "0 with `add` or `mask`",
+        )?;
         if self.software
             && !reduce
+            && !self.mapped
             && let Some(call) = broadcast::grad_input(&sizes, self.epilogue.variant())?
         {
             return Ok(self.bind(call, &sizes));
@@ -76,25 +106,43 @@ impl Conv2dGradInput {
         let width = 4 * sizes.c4();
         let partials = elements(GRAD_INPUT.name, &[self.groups()?, 2, width])?;
         let access = if reduce { Access::Write } else { Access::Read };
-        Ok(self
-            .bind(self.base(&sizes)?, &sizes)
+        // Statistics, and at the next multiple of 64 elements the map.
+        let vectors = match mask_map {
+            true => (2 * width).next_multiple_of(64) + 2 * width,
+            false => 2 * width,
+        };
+        let call = self.base(&sizes)?;
+        let call = match self.mapped {
+            true => self
+                .begin(call, &sizes)
+                .bind_stored("z_y", Access::Read, sizes.y_len)
+                .bind("coefficients", Access::Read, 12 * sizes.k4()),
+            false => self.bind(call, &sizes),
+        };
+        Ok(call
             .bind_stored("z", Access::Read, when(reduce, sizes.x_len))
-            .bind("statistics", Access::Read, when(reduce, 2 * width))
+            .bind("statistics", Access::Read, when(reduce, vectors))
             .bind("partials", access, when(reduce, partials)))
     }
 
-    /// The call with the bindings that both shaders have.
-    fn bind(&self, call: Call, sizes: &Sizes) -> Call {
-        let GradInputEpilogue { add, mask, reduce } = self.epilogue;
+    /// The call with the bindings that all shaders have.
+    fn begin(&self, call: Call, sizes: &Sizes) -> Call {
+        let GradInputEpilogue { add, reduce, .. } = self.epilogue;
         let len = sizes.x_len;
-        // An addition, and a subtraction, a product and two sums.
-        let more = when(add, len) + when(reduce, 5 * len);
+        // An addition; a subtraction, a product and two sums; two products and two sums.
+        let more = when(add, len) + when(reduce, 5 * len) + when(self.mapped, 4 * sizes.y_len);
         call.bind_stored("grad_y", Access::Read, sizes.y_len)
             .bind("weight", Access::Read, sizes.weight_len)
             .bind_stored("grad_x", Access::Write, len)
-            .bind_stored("other", Access::Read, when(add, len))
-            .bind_stored("x", Access::Read, when(mask, len))
             .flops(self.shape.flops() + more as u64)
+    }
+
+    /// And with those that the base shader and the one for software adapters have.
+    fn bind(&self, call: Call, sizes: &Sizes) -> Call {
+        let GradInputEpilogue { add, mask, .. } = self.epilogue;
+        self.begin(call, sizes)
+            .bind_stored("other", Access::Read, when(add, sizes.x_len))
+            .bind_stored("x", Access::Read, when(mask, sizes.x_len))
     }
 
     /// Groups of pixels whose column sums `partials` holds.
@@ -122,14 +170,30 @@ impl Conv2dGradInput {
         }
         let params: GradInputParams = with(&sizes.words, &more);
         let workgroups = (all_tiles.div_ceil(TILES) * column_groups) as u64;
-        Call::new(GRAD_INPUT, self.epilogue.variant(), &params, workgroups)
+        let variant = mapped(self.epilogue.variant(), self.mapped);
+        Call::new(GRAD_INPUT, variant, &params, workgroups)
     }
 }
+
+fn mapped(variant: Variant, mapped: bool) -> Variant {
+    if mapped {
+        variant.set("MAPPED", true)
+    } else {
+        variant
+    }
+}
+
 pub(super) fn kernel() -> Kernel {
+    let all = GradInputEpilogue::all();
+    let plain = all.iter().map(|epilogue| epilogue.variant());
+    let free = all
+        .iter()
+        .filter(|epilogue| !epilogue.add && !epilogue.mask);
+    let variants = plain.chain(free.map(|epilogue| mapped(epilogue.variant(), true)));
     Kernel {
         family: "conv",
         shader: GRAD_INPUT,
         params: GradInputParams::FIELDS,
-        variants: all_flags(&GradInputEpilogue::FLAGS),
+        variants: variants.collect(),
     }
 }

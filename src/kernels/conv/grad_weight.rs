@@ -1,9 +1,10 @@
 //! The gradient of a convolution with respect to the filters.
 
+use super::epilogue::when;
 use super::sizes::{Sizes, with};
 use super::{Conv2dShape, SumGroups, broadcast};
-use crate::gpu::{Shader, Variant};
-use crate::kernels::check::elements;
+use crate::gpu::Shader;
+use crate::kernels::check::{all_flags, elements, flags};
 use crate::kernels::{Access, Call, Kernel, KernelError, Params, narrow, padded, params, shader};
 
 const GRAD_WEIGHT: Shader = shader!("conv", "conv2d_grad_weight");
@@ -37,12 +38,26 @@ params!(GradWeightParams {
 pub struct Conv2dGradWeight {
     /// The shape of the forward pass.
     pub shape: Conv2dShape,
-    /// Whether the device runs the kernels for [software](crate::gpu::Gpu::has_software_kernels) adapters.
+    /// Whether `grad_y` is that behind a batch normalisation, whose own gradient is computed on load:
+    /// `k1 · grad_y + k2 · z_y + k3`, z_y the forward pass's output.
+    pub mapped: bool,
+    /// Whether the device runs the kernels for [software](crate::gpu::Gpu::has_software_kernels) adapters; they have none that is
+    /// `mapped`, as loads are what costs there.
     pub software: bool,
 }
 
 impl Conv2dGradWeight {
-    /// The dispatches: the first binds `x`, `grad_y`, `partial`, the second `partial`, `grad_weight`.
+    /// The gradient of a plain convolution.
+    pub fn new(shape: Conv2dShape, software: bool) -> Self {
+        Self {
+            shape,
+            mapped: false,
+            software,
+        }
+    }
+
+    /// The dispatches: the first binds `x`, `grad_y`, `partial`, and the base kernel `z_y` and `coefficients` `[3, K]`, not touched
+    /// unless `mapped`; the second `partial`, `grad_weight`.
     ///
     /// # Errors
     /// As [`Conv2dForward::call`](super::Conv2dForward::call).
@@ -51,16 +66,24 @@ impl Conv2dGradWeight {
         let sizes = Sizes::new(&self.shape, name)?;
         let (parts, rows) = self.parts(sizes.output[0]);
         let partial_len = elements(name, &[parts, sizes.weight_len])?;
-        let software = self.software.then(|| broadcast::grad_weight(&sizes, parts));
-        let call = match software.transpose()?.flatten() {
-            Some(call) => call,
-            None => self.base(&sizes, parts, rows)?,
+        let bind = |call: Call| {
+            call.bind_stored("x", Access::Read, sizes.x_len)
+                .bind_stored("grad_y", Access::Read, sizes.y_len)
+                .bind("partial", Access::Write, partial_len)
+                .flops(self.shape.flops() + when(self.mapped, 4 * sizes.y_len) as u64)
         };
-        let first = call
-            .bind_stored("x", Access::Read, sizes.x_len)
-            .bind_stored("grad_y", Access::Read, sizes.y_len)
-            .bind("partial", Access::Write, partial_len)
-            .flops(self.shape.flops());
+        let software = self.software && !self.mapped;
+        let software = software.then(|| broadcast::grad_weight(&sizes, parts));
+        let first = match software.transpose()?.flatten() {
+            Some(call) => bind(call),
+            None => bind(self.base(&sizes, parts, rows)?)
+                .bind_stored("z_y", Access::Read, when(self.mapped, sizes.y_len))
+                .bind(
+                    "coefficients",
+                    Access::Read,
+                    when(self.mapped, 12 * sizes.k4()),
+                ),
+        };
         let sum = SumGroups {
             len: sizes.weight_len,
             parts,
@@ -76,7 +99,12 @@ impl Conv2dGradWeight {
             *word = narrow(GRAD_WEIGHT.name, value)?;
         }
         let params: GradWeightParams = with(&sizes.words, &more);
-        Call::new(GRAD_WEIGHT, Variant::new(), &params, groups as u64)
+        Call::new(
+            GRAD_WEIGHT,
+            flags(&[("MAPPED", self.mapped)]),
+            &params,
+            groups as u64,
+        )
     }
 
     /// Elements of `partial`.
@@ -107,6 +135,6 @@ pub(super) fn kernel() -> Kernel {
         family: "conv",
         shader: GRAD_WEIGHT,
         params: GradWeightParams::FIELDS,
-        variants: vec![Variant::new()],
+        variants: all_flags(&["MAPPED"]),
     }
 }

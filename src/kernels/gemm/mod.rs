@@ -65,10 +65,7 @@ impl MatMul {
     }
 
     fn transposed(&self) -> Conv2dGradWeight {
-        Conv2dGradWeight {
-            shape: Conv2dShape::linear(self.k, self.m, self.n),
-            software: self.software,
-        }
+        Conv2dGradWeight::new(Conv2dShape::linear(self.k, self.m, self.n), self.software)
     }
 }
 

@@ -63,6 +63,10 @@ pub struct Conv2dGradInput {
     pub add: bool,
     /// Whether the gradient passes only where the input is above 0.
     pub mask: bool,
+    /// Whether the gradient passes only where the normalised input of the batch normalisation before it is above 0.
+    pub mask_map: bool,
+    /// Whether `grad_y` is that behind a batch normalisation: its input and coefficients are the next inputs.
+    pub mapped: bool,
     /// The shape of the column sums for the gradient of a batch normalisation, `[groups, 2, C]`, where they are written.
     pub partials: Option<Shape>,
 }
@@ -75,6 +79,8 @@ impl Conv2dGradInput {
             x,
             add: false,
             mask: false,
+            mask_map: false,
+            mapped: false,
             partials: None,
         }
     }
@@ -93,8 +99,10 @@ impl Conv2dGradInput {
             epilogue: kernels::GradInputEpilogue {
                 add: self.add,
                 mask: self.mask,
+                mask_map: self.mask_map,
                 reduce: self.partials.is_some(),
             },
+            mapped: self.mapped,
             software,
         }
     }
@@ -107,6 +115,8 @@ pub struct Conv2dGradWeight {
     pub conv: Conv2d,
     /// The shape of its filters.
     pub weight: Shape,
+    /// Whether `grad_y` is that behind a batch normalisation: its input and coefficients are the next inputs.
+    pub mapped: bool,
 }
 
 /// The kernels' shape, when the values' shapes are those of a convolution; filters are `[R, S, C, K]` or, depthwise,
@@ -198,6 +208,7 @@ impl OpSpec for Conv2d {
         let filters = Conv2dGradWeight {
             conv: *self,
             weight,
+            mapped: false,
         };
         layer_gradients(graph, node, grad_y, wanted, input, filters)
     }
@@ -293,11 +304,15 @@ pub(super) fn affine_part(
 pub(super) fn grad_weight(
     lowering: &mut Lowering<'_>,
     shape: Conv2dShape,
+    mapped: bool,
 ) -> Result<(), TapeError> {
-    let software = lowering.target().software;
-    let kernel = kernels::Conv2dGradWeight { shape, software };
+    let kernel = kernels::Conv2dGradWeight {
+        shape,
+        mapped,
+        software: lowering.target().software,
+    };
     let calls = lowering.check(kernel.calls())?;
-    two_stages(lowering, calls, kernel.partial_len())
+    two_stages(lowering, calls, kernel.partial_len(), mapped)
 }
 
 /// The gradient of filters: sums of groups of pixels, and their sum. Where one group holds all, that is the gradient.
@@ -305,13 +320,27 @@ pub(super) fn two_stages(
     lowering: &mut Lowering<'_>,
     [first, second]: [Call; 2],
     partial_len: usize,
+    mapped: bool,
 ) -> Result<(), TapeError> {
     let (x, grad_y, grad) = (lowering.input(0), lowering.input(1), lowering.output(0));
-    if partial_len == lowering.len(grad) {
-        return lowering.call(Ok(first), &[x, grad_y, grad]);
+    let whole = partial_len == lowering.len(grad);
+    let partial = if whole {
+        grad
+    } else {
+        lowering.scratch(partial_len)
+    };
+    let [z_y, coefficients] = match mapped {
+        true => [lowering.input(2), lowering.input(3)],
+        false => [lowering.scratch(4), lowering.scratch(4)],
+    };
+    call_known(
+        lowering,
+        Ok(first),
+        &[x, grad_y, partial, z_y, coefficients],
+    )?;
+    if whole {
+        return Ok(());
     }
-    let partial = lowering.scratch(partial_len);
-    lowering.call(Ok(first), &[x, grad_y, partial])?;
     lowering.call(Ok(second), &[partial, grad])
 }
 
@@ -321,9 +350,13 @@ pub(super) fn grad_input(
     kernel: kernels::Conv2dGradInput,
 ) -> Result<(), TapeError> {
     let mut operands = three(lowering).to_vec();
-    let kernels::GradInputEpilogue { add, mask, reduce } = kernel.epilogue;
+    let kernels::GradInputEpilogue {
+        add, mask, reduce, ..
+    } = kernel.epilogue;
+    // A mapped gradient has neither `add` nor `mask`, and its two operands lie where theirs would.
+    let (first, second) = (add || kernel.mapped, mask || kernel.mapped);
     let mut next = 2;
-    for used in [add, mask, reduce, reduce] {
+    for used in [first, second, reduce, reduce] {
         if used {
             operands.push(lowering.input(next));
             next += 1;
@@ -395,6 +428,6 @@ impl OpSpec for Conv2dGradWeight {
             stride, padding, ..
         } = self.conv;
         let shape = recorded(lowering.input_shape(0), &self.weight, stride, padding);
-        grad_weight(lowering, shape)
+        grad_weight(lowering, shape, self.mapped)
     }
 }

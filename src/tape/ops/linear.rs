@@ -125,7 +125,7 @@ impl OpSpec for LinearGradWeight {
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), TapeError> {
         let shape = linear_shape(lowering.input_shape(0), lowering.input_shape(1).channels());
-        grad_weight(lowering, shape)
+        grad_weight(lowering, shape, false)
     }
 }
 

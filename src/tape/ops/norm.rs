@@ -90,6 +90,8 @@ pub struct BatchNormGrad {
     pub residual: bool,
     /// Whether the column sums come from elsewhere; never with a mask.
     pub reduced: bool,
+    /// Whether `grad_x` is not made, but the coefficients `[3, C]` by which other passes make it on load; never with a mask.
+    pub coefficients_only: bool,
 }
 
 impl OpSpec for BatchNorm {
@@ -136,6 +138,7 @@ impl OpSpec for BatchNorm {
             mask: Mask::None,
             residual: false,
             reduced: false,
+            coefficients_only: false,
         };
         let inputs = [grad_y, node.inputs[0], node.inputs[1], node.outputs[1]];
         let grads = graph.record(grad, &inputs)?;
@@ -273,7 +276,10 @@ impl OpSpec for BatchNormGrad {
         let [grad_y, x, gamma] = [0, 1, 2].map(|index| lowering.input(index));
         let statistics = lowering.part(3, 0, 2 * padded(channels));
         let [grad_x, grad_gamma, grad_beta] = [0, 1, 2].map(|index| lowering.output(index));
-        let coefficients = lowering.scratch(3 * lowering.len(gamma));
+        let coefficients = match self.coefficients_only {
+            true => grad_x,
+            false => lowering.scratch(3 * lowering.len(gamma)),
+        };
         let [y, map] = match self.mask {
             Mask::None => [lowering.scratch(4), lowering.scratch(4)],
             Mask::Output => [lowering.input(4), lowering.scratch(4)],
@@ -310,6 +316,9 @@ impl OpSpec for BatchNormGrad {
             coefficients,
         ];
         lowering.call(finish.call(), &operands)?;
+        if self.coefficients_only {
+            return Ok(());
+        }
         let input = kernels::BatchNormGradInput {
             rows,
             channels,
