@@ -5,7 +5,7 @@ mod forward;
 use kernels_tests::harness::{gpu, pad};
 use kernels_tests::random::Draw;
 use kinesic::nn::{Conv2d, Weights, batch_norm, relu};
-use kinesic::tape::ops::{Add, GlobalAvgPool2d};
+use kinesic::tape::ops::{Add, GlobalAvgPool2d, MaxPool2d};
 use kinesic::tape::{Graph, Plan, Recording, Shape, Store, TapeError, Target, Value};
 
 const SEED: u64 = 6;
@@ -80,53 +80,92 @@ fn rectifier_before_a_pool(graph: &mut Graph, x: Value) -> Result<(Value, Vec<Va
     Ok((graph.record1(GlobalAvgPool2d, &[y])?, Vec::new()))
 }
 
+fn rectifier_before_a_max_pool(
+    graph: &mut Graph,
+    x: Value,
+) -> Result<(Value, Vec<Value>), TapeError> {
+    let y = normed(graph, "0", x, Conv2d::same(6, 3, 1))?;
+    let y = relu(graph, y)?;
+    let pool = MaxPool2d {
+        kernel: 3,
+        stride: 2,
+        padding: 1,
+    };
+    Ok((graph.record(pool, &[y])?[0], Vec::new()))
+}
+
+/// The passes that are counted.
+const KERNELS: [&str; 5] = [
+    "add",
+    "relu_grad",
+    "batch_norm_grad_reduce",
+    "batch_norm_apply",
+    "batch_norm_grad_input",
+];
+
 struct Case {
     name: &'static str,
     network: Network,
-    /// Passes `add`, `relu_grad`, `batch_norm_grad_reduce` of the fused plan; column sums stay apart on software adapters.
-    fused: [usize; 3],
+    /// Passes of the fused plan, in the order of [`KERNELS`].
+    fused: [usize; 5],
+    /// Those on software adapters, where column sums and the gradients of normalisations stay apart from the convolutions.
+    software: [usize; 5],
     /// Those of the plain plan.
-    plain: [usize; 3],
+    plain: [usize; 5],
 }
 
-const CASES: [Case; 6] = [
-    // What is left to reduce is fed by the host, and the second reader of the gradient that the shortcut shares.
+const CASES: [Case; 7] = [
+    // What is left to reduce is fed by the host, and the second reader of the gradient that the shortcut shares; what is left of
+    // gradients of normalisations is masked by the output, or before convolutions that add and mask.
     Case {
         name: "residual",
         network: residual,
-        fused: [0, 0, 2],
-        plain: [4, 5, 6],
+        fused: [0, 0, 2, 5, 3],
+        software: [0, 0, 6, 5, 6],
+        plain: [4, 5, 6, 6, 6],
     },
     // What is left is the forward sum.
     Case {
         name: "two convolutions of one input",
         network: two_convolutions_of_one_input,
-        fused: [1, 0, 0],
-        plain: [2, 0, 0],
+        fused: [1, 0, 0, 0, 0],
+        software: [1, 0, 0, 0, 0],
+        plain: [2, 0, 0, 0, 0],
     },
     Case {
         name: "rectifier without norm",
         network: rectifier_without_norm,
-        fused: [0, 0, 0],
-        plain: [0, 1, 0],
+        fused: [0, 0, 0, 0, 0],
+        software: [0, 0, 0, 0, 0],
+        plain: [0, 1, 0, 0, 0],
     },
     Case {
         name: "rectifier watched",
         network: rectifier_watched,
-        fused: [0, 1, 0],
-        plain: [0, 1, 0],
+        fused: [0, 1, 0, 0, 0],
+        software: [0, 1, 0, 0, 0],
+        plain: [0, 1, 0, 0, 0],
     },
     Case {
         name: "linear residual",
         network: linear_residual,
-        fused: [0, 0, 1],
-        plain: [2, 0, 2],
+        fused: [0, 0, 1, 2, 1],
+        software: [0, 0, 2, 2, 2],
+        plain: [2, 0, 2, 2, 2],
+    },
+    Case {
+        name: "rectifier before a max pool",
+        network: rectifier_before_a_max_pool,
+        fused: [0, 0, 1, 0, 1],
+        software: [0, 0, 1, 0, 1],
+        plain: [0, 1, 1, 1, 1],
     },
     Case {
         name: "rectifier before a pool",
         network: rectifier_before_a_pool,
-        fused: [0, 0, 1],
-        plain: [0, 1, 1],
+        fused: [0, 0, 1, 1, 1],
+        software: [0, 0, 1, 1, 1],
+        plain: [0, 1, 1, 1, 1],
     },
 ];
 
@@ -289,14 +328,14 @@ fn fused_and_plain_plans_agree() {
 
 #[test]
 fn each_rule_applies_where_it_may_and_only_there() {
-    let kernels = ["add", "relu_grad", "batch_norm_grad_reduce"];
-    let passes = |network, target: &Target| passes(network, true, target, kernels);
+    let passes = |network, target: &Target| passes(network, true, target, KERNELS);
     for case in CASES {
         for (fused, plain) in targets(true).iter().zip(targets(false)) {
-            let mut want = case.fused;
-            if fused.software {
-                want[2] = case.plain[2];
-            }
+            let want = if fused.software {
+                case.software
+            } else {
+                case.fused
+            };
             assert_eq!(passes(case.network, fused), want, "{}", case.name);
             assert_eq!(passes(case.network, &plain), case.plain, "{}", case.name);
         }
