@@ -1,8 +1,9 @@
 //! Element by element kernels against their references.
 
 use kernels_tests::elementwise as reference;
-use kernels_tests::harness::{compare, execute, pad, unpad};
+use kernels_tests::harness::{compare, execute, execute_as_is, gpu, pad, unpad};
 use kernels_tests::random::Draw;
+use kinesic::gpu::Precision;
 use kinesic::kernels::KernelError;
 use kinesic::kernels::elementwise::{Add, BiasAdd, BiasGrad, Dropout, Relu, ReluGrad};
 use kinesic::kernels::optim::Optimizer;
@@ -110,6 +111,23 @@ mod add {
                 );
             }
         }
+    }
+
+    /// What training in f16 finds an overflow by.
+    #[test]
+    fn overflows_to_infinity_in_f16() {
+        if !gpu().can_store(Precision::F16) {
+            eprintln!("skipped: the adapter has no shader-f16");
+            return;
+        }
+        let call = Add {
+            len: 4,
+            relu: false,
+        };
+        let call = call.call().unwrap().stored(Precision::F16);
+        let a = [60000.0, -60000.0, 60000.0, 1.0];
+        let y = execute_as_is(&call, &[&a, &[60000.0, -60000.0, 1.0, 1.0]]);
+        assert_eq!(y[0], [f32::INFINITY, f32::NEG_INFINITY, 60000.0, 2.0]);
     }
 
     #[test]

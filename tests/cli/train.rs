@@ -32,8 +32,22 @@ fn a_run_that_is_asked_to_stop_checkpoints_its_step_and_exits_with_130() {
 
 #[test]
 fn the_same_seed_gives_the_same_bits_and_a_killed_run_resumes_to_them() {
+    same_bits("f32");
+}
+
+/// The loss's scale and the steps that it counts are part of a checkpoint.
+#[test]
+fn so_does_a_run_in_f16() {
+    same_bits("f16");
+}
+
+fn same_bits(precision: &str) {
     let faces = Faces::new();
     let config = faces.config("faces/table.csv", "");
+    let plain = text(&read(Path::new(&config)));
+    let stored = plain.replace("[train]", &format!("[train]\nprecision = \"{precision}\""));
+    assert_ne!(plain, stored);
+    std::fs::write(&config, stored).unwrap();
     let (a, b, c) = (faces.text("a"), faces.text("b"), faces.text("c"));
     succeeds(&["train", &config, "--out", &a]);
     succeeds(&["train", &config, "--out", &b]);

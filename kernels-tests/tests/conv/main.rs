@@ -5,9 +5,10 @@ mod grad_input;
 
 use kernels_tests::Reference;
 use kernels_tests::conv::{self as reference, Conv2dShape};
-use kernels_tests::harness::{compare, execute, gpu, pad, unpad};
+use kernels_tests::harness::{compare, execute, execute_as_is, gpu, pad, unpad};
 use kernels_tests::layout::{depthwise_filters, depthwise_unfilters, unfilters};
 use kernels_tests::random::Draw;
+use kinesic::gpu::Precision;
 use kinesic::kernels::{KernelError, conv};
 
 const SEED: u64 = 20;
@@ -183,6 +184,24 @@ mod conv2d_grad_weight {
             };
             assert_eq!(bits(), bits());
         }
+    }
+}
+
+/// What training in f16 finds an overflow by: the base kernel converts, the one for software adapters packs.
+#[test]
+fn sums_overflow_to_infinity_in_f16() {
+    if !gpu().can_store(Precision::F16) {
+        eprintln!("skipped: the adapter has no shader-f16");
+        return;
+    }
+    let shape = conv::Conv2dShape::linear(1, 4, 4);
+    let weight = [2.0, -2.0, 1.0, 0.0].repeat(4);
+    for software in software() {
+        let call = conv::Conv2dForward::new(shape, software).call().unwrap();
+        let x = [30000.0, 30000.0, -1.0, 0.0];
+        let y = execute_as_is(&call.stored(Precision::F16), &[&x, &weight]);
+        let want = [f32::INFINITY, f32::NEG_INFINITY, 60000.0, 0.0];
+        assert_eq!(y[0], want, "software {software}");
     }
 }
 
