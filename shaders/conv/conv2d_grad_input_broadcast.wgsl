@@ -109,6 +109,10 @@ fn conv2d_grad_input_broadcast(
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
     let first = ((group.x + group.y * groups.x) * 4u + subgroup) * 8u * EACH + lane;
+    // A subgroup wholly beyond the end: with few pixels most would be.
+    if first - lane >= params.pixels {
+        return;
+    }
     var at: array<vec3u, 4>;
     for (var p = 0u; p < EACH; p++) {
         at[p] = position(first + 8u * p);
