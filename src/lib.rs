@@ -1,6 +1,7 @@
 //! kinesic trains and runs one network that reads everything a face does, in hand-written WGSL through wgpu.
 #![deny(missing_docs)]
 
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod data;
 pub mod demo;

@@ -2,10 +2,13 @@
 
 use std::error::Error as StdError;
 use std::io::Cursor;
+#[cfg(not(target_arch = "wasm32"))]
 use std::sync::Once;
 
 use image::{ExtendedColorType, ImageEncoder, RgbImage, codecs::png::PngEncoder};
-use plotters::style::{FontStyle, RGBColor, register_font};
+use plotters::style::RGBColor;
+#[cfg(not(target_arch = "wasm32"))]
+use plotters::style::{FontStyle, register_font};
 use thiserror::Error;
 
 /// The font family's name: also CSS's generic name, so that text measured here fits where a browser draws it.
@@ -59,8 +62,15 @@ impl PictureError {
     }
 }
 
-/// Makes DejaVu Sans known to plotters as [`FONT`]. Call it before text is drawn; later calls do nothing.
+/// Makes DejaVu Sans known to plotters as [`FONT`]. Call it before text is drawn; later calls do nothing. In a browser it does
+/// nothing: plotters takes the page's fonts there.
 pub fn register_fonts() {
+    #[cfg(not(target_arch = "wasm32"))]
+    register_compiled_in_fonts();
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn register_compiled_in_fonts() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         // The faces are compiled in. Were one refused, drawing text would give plotters' "font unavailable".

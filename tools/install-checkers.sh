@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the checks use beyond Rust and a software driver, on Debian or Ubuntu: spirv-val, which the portability test
-# hands every shader; Mesa's RADV with the Vulkan loader, which is the inspector's compiler; and node, for Dawn.
+# hands every shader; Mesa's RADV with the Vulkan loader, which is the inspector's compiler; node, for Dawn; and what check-targets.sh
+# compiles with where rustup lacks its targets.
 # Does nothing where all of it is there already.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,6 +15,13 @@ has spirv-val || packages+=(spirv-tools)
 [ -n "$(/sbin/ldconfig -p | grep -F libvulkan.so.1)" ] || packages+=(libvulkan1)
 has node || packages+=(nodejs)
 has npm || packages+=(npm)
+rustlib=$(rustc --print sysroot)/lib/rustlib
+for target in x86_64-pc-windows-gnu aarch64-apple-darwin wasm32-unknown-unknown; do
+    [ -d "$rustlib/$target/lib" ] && continue
+    [ -x /usr/bin/rustc ] && [ -x /usr/bin/cargo ] && [ -d /usr/lib/rustlib/src ] || packages+=(rustc-web cargo-web rust-web-src)
+    # Build scripts of Windows' std look for its assembler and archiver.
+    [ "$target" != x86_64-pc-windows-gnu ] || has x86_64-w64-mingw32-gcc || packages+=(gcc-mingw-w64-x86-64)
+done
 
 [ ${#packages[@]} -gt 0 ] || exit 0
 has apt-get || { echo "no apt-get here: install ${packages[*]} by your distribution's means" >&2; exit 1; }
