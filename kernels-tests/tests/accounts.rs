@@ -201,7 +201,7 @@ fn walk_forward(call: &Call, touched: &mut Touched) {
     let each = constants
         .filter(|(name, _)| *name == "EACH")
         .map(|(_, value)| *value);
-    let each = each.last().unwrap_or(2) as u32;
+    let each = each.max().unwrap_or(2) as u32;
     for (tile, i) in
         (0..call.workgroups[2]).flat_map(|z| invocations(call, 32).map(move |i| (z, i)))
     {

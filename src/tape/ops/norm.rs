@@ -8,8 +8,9 @@ use crate::tape::graph::ALIGN;
 use crate::tape::{Flat, Graph, Lowering, Node, Operand, Shape, TapeError, Value};
 
 /// Batch normalisation over all dimensions but the channels, with what fusion put into its pass. Inputs `x`, `gamma`, `beta`,
-/// `running_mean`, `running_var`, with `residual` the residual and, with `reduced`, the statistics of groups of rows; outputs `y` and, one behind the other from
-/// [`map_offset`] on, the statistics used, mean and inverse deviation `[2, C]`, and the map, scale and shift `[2, C]`. In training the running statistics are updated.
+/// `running_mean`, `running_var`, with `residual` the residual and, with `reduced`, the statistics of groups of rows. Outputs `y`
+/// and, in one value, the statistics used, mean and inverse deviation `[2, C]`, and from the next multiple of 64 elements on the
+/// map, scale and shift `[2, C]`. In training the running statistics are updated.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchNorm {
     /// Whether the batch's statistics are used, and the running ones moved towards them.
