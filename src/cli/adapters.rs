@@ -20,10 +20,11 @@ struct Adapter {
     variant: &'static str,
 }
 
-const FEATURES: [(wgpu::Features, &str); 4] = [
+const FEATURES: [(wgpu::Features, &str); 5] = [
     (wgpu::Features::SHADER_F16, "f16"),
     (wgpu::Features::SUBGROUP, "subgroups"),
     (wgpu::Features::TIMESTAMP_QUERY, "timestamps"),
+    (wgpu::Features::PIPELINE_CACHE, "pipeline-cache"),
     (
         wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX,
         "cooperative-matrices",

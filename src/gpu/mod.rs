@@ -1,21 +1,23 @@
 //! The device: adapter choice, buffers, pipelines, read-backs and timestamps. Knows no tensors.
 
 mod adapter;
+mod cache;
 mod error;
+mod pipelines;
 mod readback;
 mod shader;
 mod timer;
 mod upload;
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use adapter::{AdapterChoice, adapters, choose, describe};
 pub use error::GpuError;
+pub use pipelines::{Compiled, CompilingAhead};
 pub use readback::ReadRing;
 pub use shader::{Pipeline, Precision, Shader, Variant};
 pub use timer::Timer;
@@ -34,7 +36,7 @@ pub struct Gpu {
 #[derive(Debug)]
 struct Shared {
     info: wgpu::AdapterInfo,
-    pipelines: Mutex<HashMap<(Shader, Variant), Pipeline>>,
+    pipelines: pipelines::Pipelines,
     trouble: Arc<Mutex<Option<Trouble>>>,
 }
 
@@ -92,7 +94,7 @@ impl Gpu {
             queue,
             shared: Arc::new(Shared {
                 info,
-                pipelines: Mutex::default(),
+                pipelines: pipelines::Pipelines::default(),
                 trouble: Arc::default(),
             }),
         }
@@ -202,52 +204,6 @@ impl Gpu {
         self.buffer(label, size, usage).await
     }
 
-    /// The pipeline of a shader in one variant; compiled once a device.
-    ///
-    /// # Errors
-    /// [`GpuError::Refused`] when the shader does not validate or the driver does not compile it.
-    pub async fn pipeline(&self, shader: Shader, variant: &Variant) -> Result<Pipeline, GpuError> {
-        let key = (shader, variant.clone());
-        if let Some(pipeline) = lock(&self.shared.pipelines).get(&key) {
-            return Ok(pipeline.clone());
-        }
-        let label = format!("{}/{variant}", shader.name);
-        let pipeline = self
-            .scoped(&label, || self.compile(shader, variant, &label))
-            .await?;
-        lock(&self.shared.pipelines).insert(key, pipeline.clone());
-        Ok(pipeline)
-    }
-
-    fn compile(&self, shader: Shader, variant: &Variant, label: &str) -> Pipeline {
-        let descriptor = wgpu::ShaderModuleDescriptor {
-            label: Some(label),
-            source: wgpu::ShaderSource::Wgsl(shader.text(variant)),
-        };
-        // SAFETY: the kernels are this crate's own. Every loop counts an index up to a bound that its twin computed, no
-        // index leaves its binding (the twins state each binding's extent, the tests poison guard bands around it), and
-        // divisors are positive shape constants. The loop bound check alone would cost an order of magnitude.
-        let module = unsafe {
-            self.device
-                .create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
-        };
-        let pipeline = self
-            .device
-            .create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-                label: Some(label),
-                layout: None,
-                module: &module,
-                entry_point: Some(shader.name),
-                compilation_options: wgpu::PipelineCompilationOptions {
-                    constants: &variant.as_wgpu(),
-                    ..Default::default()
-                },
-                cache: None,
-            });
-        let layout = pipeline.get_bind_group_layout(0);
-        Pipeline { pipeline, layout }
-    }
-
     /// Reads `size` bytes of a buffer from `offset` on (both multiples of 4), once all submitted work is done.
     ///
     /// # Errors
@@ -333,4 +289,9 @@ pub fn takes_software_kernels(info: &wgpu::AdapterInfo, features: wgpu::Features
     info.device_type == wgpu::DeviceType::Cpu
         && (info.subgroup_min_size, info.subgroup_max_size) == (8, 8)
         && features.contains(needed)
+}
+
+/// The time, for measuring; `None` in a browser, where std's clock panics.
+pub(crate) fn now() -> Option<Instant> {
+    cfg!(not(target_arch = "wasm32")).then(Instant::now)
 }

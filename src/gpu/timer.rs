@@ -67,13 +67,26 @@ impl Timer {
     /// # Errors
     /// As [`Gpu::read`].
     pub async fn seconds(&self, gpu: &Gpu, passes: u32) -> Result<Vec<f64>, GpuError> {
-        let bytes = gpu.read(&self.resolved, 0, u64::from(passes) * 16).await?;
-        let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
+        let ticks = self.ticks(gpu, passes).await?;
         // Differences of ticks are far below 2^53.
         #[allow(clippy::cast_precision_loss)]
         Ok(ticks
-            .chunks_exact(2)
-            .map(|pair| pair[1].saturating_sub(pair[0]) as f64 * f64::from(self.period_ns) * 1e-9)
+            .iter()
+            .map(|[begin, end]| end.saturating_sub(*begin) as f64 * self.period())
             .collect())
+    }
+
+    /// Begin and end of each of the first `passes` passes on the device's clock, whose zero is anywhere.
+    ///
+    /// # Errors
+    /// As [`Gpu::read`].
+    pub async fn ticks(&self, gpu: &Gpu, passes: u32) -> Result<Vec<[u64; 2]>, GpuError> {
+        let bytes = gpu.read(&self.resolved, 0, u64::from(passes) * 16).await?;
+        Ok(bytemuck::pod_collect_to_vec(&bytes))
+    }
+
+    /// The seconds of a tick.
+    pub fn period(&self) -> f64 {
+        f64::from(self.period_ns) * 1e-9
     }
 }

@@ -4,7 +4,7 @@ use super::arena::{self, Arena};
 use super::dispatch::{self, Flat, Operand, Step};
 use super::graph::{Info, Node, Place};
 use super::{Graph, Shape, TapeError, Value, fusion};
-use crate::gpu::Precision;
+use crate::gpu::{CompilingAhead, Gpu, Precision};
 use crate::kernels::optim::SCALING;
 use crate::kernels::{Call, KernelError};
 use std::collections::HashSet;
@@ -37,7 +37,7 @@ impl Target {
     }
 
     /// What a device allows, in f32.
-    pub fn of(gpu: &crate::gpu::Gpu) -> Self {
+    pub fn of(gpu: &Gpu) -> Self {
         let limits = gpu.limits();
         Self {
             software: gpu.has_software_kernels(),
@@ -112,6 +112,13 @@ impl Recording {
             arena,
             constants,
         })
+    }
+
+    /// Begins to compile the step's pipelines on all cores; see [`Gpu::compile_ahead`]. Called before the weights are made and
+    /// uploaded, it runs beside that.
+    pub fn compile_ahead(&self, gpu: &Gpu) -> CompilingAhead {
+        let calls = self.steps.iter().map(|step| &step.call);
+        gpu.compile_ahead(calls.map(|call| (call.shader, &call.variant)))
     }
 
     /// The accounts of the whole step.

@@ -59,6 +59,19 @@ impl StepLosses {
     }
 }
 
+fn upload(gpu: &Gpu, store: &Store, weights: &Weights, moments: Option<&[Vec<f32>; 2]>) {
+    let write = |buffer: &wgpu::Buffer, data: &[f32]| {
+        gpu.queue
+            .write_buffer(buffer, 0, bytemuck::cast_slice(data));
+    };
+    write(&store.parameters, &weights.parameters);
+    write(&store.states, &weights.states);
+    if let (Some(buffers), Some(moments)) = (&store.moments, moments) {
+        write(&buffers[0], &moments[0]);
+        write(&buffers[1], &moments[1]);
+    }
+}
+
 /// How many steps a loss may lag behind.
 const LAG: usize = 3;
 
@@ -89,10 +102,14 @@ impl Trainer {
             setup.optimizer,
             &Target::of(gpu).stored(setup.precision),
         )?;
+        // The weights go up while the pipelines compile.
+        let _ahead = step.recording.compile_ahead(gpu);
         let store = Store::new(gpu, &step.recording, true).await?;
+        upload(gpu, &store, weights, None);
+        gpu.queue.submit([]);
         let plan = Plan::new(gpu, step.recording.clone(), &store).await?;
         plan.write(step.recorded.tables, bytemuck::cast_slice(&setup.tables))?;
-        let trainer = Self {
+        Ok(Self {
             gpu: gpu.clone(),
             ring: ReadRing::new(gpu, 4 * LOSSES as u64, LAG).await?,
             template: weights.clone(),
@@ -102,34 +119,19 @@ impl Trainer {
             store,
             done: 0,
             pending: VecDeque::new(),
-        };
-        trainer.upload(weights, None);
-        Ok(trainer)
+        })
     }
 
     /// Goes on from a checkpoint.
     pub fn restore(&mut self, checkpoint: &Checkpoint) {
-        self.upload(&checkpoint.weights, Some(&checkpoint.moments));
+        let moments = Some(&checkpoint.moments);
+        upload(&self.gpu, &self.store, &checkpoint.weights, moments);
         if let (Some(buffer), Some(scaling)) = (&self.store.scaling, &checkpoint.scaling) {
             self.gpu
                 .queue
                 .write_buffer(buffer, 0, bytemuck::cast_slice(scaling));
         }
         self.done = checkpoint.step;
-    }
-
-    fn upload(&self, weights: &Weights, moments: Option<&[Vec<f32>; 2]>) {
-        let write = |buffer: &wgpu::Buffer, data: &[f32]| {
-            self.gpu
-                .queue
-                .write_buffer(buffer, 0, bytemuck::cast_slice(data));
-        };
-        write(&self.store.parameters, &weights.parameters);
-        write(&self.store.states, &weights.states);
-        if let (Some(buffers), Some(moments)) = (&self.store.moments, moments) {
-            write(&buffers[0], &moments[0]);
-            write(&buffers[1], &moments[1]);
-        }
     }
 
     /// Steps done so far.
