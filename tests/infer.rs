@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 
 fn kinesic(args: &[&str]) -> Output {
     let output = Command::new(env!("CARGO_BIN_EXE_kinesic"))
+        .env("KINESIC_CACHE", "none")
         .args(args)
         .output();
     output.unwrap_or_else(|error| panic!("{error}"))

@@ -1,14 +1,11 @@
 //! `kinesic bench`.
 
+use super::bench_plan::{self, StartUp, Watch};
 use super::plan::{Mode, Model};
-use super::{Common, Failure, bench_input};
+use super::profile::{self, Table};
+use super::{Common, Failure, STARTED, bench_input};
 use crate::gpu::Gpu;
-use crate::infer::{Images, InferencePass};
-use crate::kernels::optim::{AdamConstants, Optimizer};
-use crate::nn::Weights;
-use crate::objective::Labels;
-use crate::random::Random;
-use crate::tape::{Plan, Store, TapeError, Target};
+use crate::train::write_atomically;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -34,9 +31,12 @@ pub(super) struct BenchArgs {
     /// How long to measure after the first step; with --mode input, each of its parts
     #[arg(long, default_value_t = 10.0)]
     seconds: f64,
-    /// Prints the seconds by kernel, from timestamps
+    /// Prints the time of a step by kernel and by layer, from timestamps
     #[arg(long)]
     profile: bool,
+    /// Writes that step as a trace that https://ui.perfetto.dev opens; implies --profile
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -60,33 +60,81 @@ struct Report {
     step_ms_median: f64,
     step_ms_p95: f64,
     first_step_s: f64,
+    start_up: StartUp,
     steps: usize,
     adapter: String,
     driver: String,
     backend: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<Table>,
+}
+
+impl Report {
+    fn title(&self) -> String {
+        format!(
+            "{} at {}, batch {}, {}, {}",
+            self.backbone, self.size, self.batch, self.precision, self.mode
+        )
+    }
+
+    fn text(&self) -> String {
+        let profile = self.profile.as_ref().map(Table::text);
+        format!(
+            "{}\n  {:.2} images/s; step {:.1} ms median, {:.1} ms at 95 %, {} steps\n  first step after {:.2} s: {}\n  {} ({}, {})\n{}",
+            self.title(),
+            self.images_per_second,
+            self.step_ms_median,
+            self.step_ms_p95,
+            self.steps,
+            self.first_step_s,
+            self.start_up.text(),
+            self.adapter,
+            self.backend,
+            self.driver,
+            profile.unwrap_or_default(),
+        )
+    }
 }
 
 pub(super) fn run(common: &Common, args: &BenchArgs) -> Result<(), Failure> {
+    let wants_profile = args.profile || args.trace.is_some();
     let mode = match args.mode {
         Measured::Train => Mode::Train,
         Measured::Infer => Mode::Infer,
+        Measured::Input if wants_profile => {
+            return Err(Failure::Input(anyhow::anyhow!(
+                "--profile and --trace are about steps: --mode input has none"
+            )));
+        }
         Measured::Input => {
             let (size, batch) = (args.model.size as usize, args.model.batch as usize);
             return bench_input::run(common, size, batch, args.images.as_deref(), args.seconds);
         }
     };
-    let start = Instant::now();
+    let start = *STARTED.get_or_init(Instant::now);
+    let mut watch = Watch::new(start);
+    let mut start_up = StartUp::default();
     let gpu = common.gpu()?;
+    start_up.device_s = watch.lap();
+    if wants_profile {
+        profile::check(&gpu)?;
+    }
     if !gpu.can_store(args.model.precision()) {
         return Err(Failure::Input(anyhow::anyhow!(
             "--precision f16: the adapter has no f16 (shader-f16); choose another adapter or f32"
         )));
     }
-    let plan = gpu.block_on(compile(&gpu, &args.model, mode))?;
+    let compile = bench_plan::compile(&gpu, &args.model, mode, &mut watch, &mut start_up);
+    let plan = gpu.block_on(compile)?;
     plan.submit();
     gpu.wait()?;
     gpu.check()?;
+    start_up.step_s = watch.lap();
     let first_step_s = start.elapsed().as_secs_f64();
+    let compiled = gpu.compiled();
+    start_up.pipelines = compiled.pipelines;
+    start_up.pipelines_s = compiled.time.as_secs_f64();
+    start_up.pipelines_kept = gpu.keeps_pipelines();
     let mut seconds = Vec::new();
     let measured = Instant::now();
     while seconds.len() < 3 || measured.elapsed().as_secs_f64() < args.seconds {
@@ -96,18 +144,18 @@ pub(super) fn run(common: &Common, args: &BenchArgs) -> Result<(), Failure> {
         seconds.push(step.elapsed().as_secs_f64());
     }
     gpu.check()?;
-    if args.profile {
-        profile(&gpu, &plan)?;
+    let mut report = report(&gpu, &args.model, mode, (first_step_s, start_up), seconds);
+    if wants_profile {
+        let profiled = profile::profile(&gpu, &plan, args.seconds)?;
+        let steps = &plan.recording().steps;
+        report.profile = Some(Table::new(steps, &profiled));
+        if let Some(path) = &args.trace {
+            let title = format!("kinesic bench: one step of {}", report.title());
+            let trace = profile::trace(&gpu, &title, steps, &profiled);
+            write_atomically(path, trace.to_string().as_bytes())?;
+        }
     }
-    let report = report(&gpu, &args.model, mode, first_step_s, seconds);
-    common.report(&report, || {
-        format!(
-            "{} at {}, batch {}, {}, {}\n  {:.2} images/s; step {:.1} ms median, {:.1} ms at 95 %, {} steps; first step after {:.2} s\n  {} ({}, {})\n",
-            report.backbone, report.size, report.batch, report.precision, report.mode, report.images_per_second,
-            report.step_ms_median, report.step_ms_p95, report.steps, report.first_step_s, report.adapter,
-            report.backend, report.driver,
-        )
-    })
+    common.report(&report, || report.text())
 }
 
 #[allow(clippy::cast_precision_loss)]
@@ -115,7 +163,7 @@ fn report(
     gpu: &Gpu,
     model: &Model,
     mode: Mode,
-    first_step_s: f64,
+    (first_step_s, start_up): (f64, StartUp),
     mut seconds: Vec<f64>,
 ) -> Report {
     seconds.sort_by(f64::total_cmp);
@@ -132,124 +180,13 @@ fn report(
         step_ms_median: 1e3 * median,
         step_ms_p95: 1e3 * p95,
         first_step_s,
+        start_up,
         steps: seconds.len(),
         adapter: info.name.clone(),
         driver: format!("{} {}", info.driver, info.driver_info)
             .trim()
             .to_owned(),
         backend: info.backend.to_string(),
+        profile: None,
     }
-}
-
-/// A plan on drawn images, labels and weights.
-async fn compile(gpu: &Gpu, model: &Model, mode: Mode) -> Result<Plan, Failure> {
-    let network = model.network()?;
-    let weights = Weights::initialised(&network.declare(model.size as usize)?, 1);
-    let images = model.images();
-    let target = Target::of(gpu).stored(model.precision());
-    let (recording, inputs, training) = match mode {
-        Mode::Train => {
-            let (step, objective) = model.training(&target)?;
-            let labels: Vec<_> = (0..images.batch as u32).map(label).collect();
-            let labels = objective.pack(&labels, images.batch)?;
-            let adam = Optimizer::Adam(AdamConstants::default());
-            let recorded = step.recorded;
-            let bytes = vec![
-                (recorded.labels, bytemuck::cast_slice(&labels).to_vec()),
-                (
-                    recorded.tables,
-                    bytemuck::cast_slice(objective.tables()).to_vec(),
-                ),
-                (
-                    recorded.schedule,
-                    bytemuck::cast_slice(&adam.schedule(1e-4, 0, 1)).to_vec(),
-                ),
-            ];
-            (step.recording, (step.pixels, step.matrices, bytes), true)
-        }
-        Mode::Infer => {
-            let pass = InferencePass::new(&network, images, &target)?;
-            (
-                pass.recording,
-                (pass.pixels, pass.matrices, Vec::new()),
-                false,
-            )
-        }
-    };
-    let store = Store::new(gpu, &recording, training).await?;
-    gpu.queue.write_buffer(
-        &store.parameters,
-        0,
-        bytemuck::cast_slice(&weights.parameters),
-    );
-    if !weights.states.is_empty() {
-        gpu.queue
-            .write_buffer(&store.states, 0, bytemuck::cast_slice(&weights.states));
-    }
-    let plan = Plan::new(gpu, recording, &store).await?;
-    let (pixels, matrices, rest) = inputs;
-    write(&plan, images, pixels, matrices)?;
-    for (value, bytes) in rest {
-        plan.write(value, &bytes)?;
-    }
-    Ok(plan)
-}
-
-fn write(
-    plan: &Plan,
-    images: Images,
-    pixels: crate::tape::Value,
-    matrices: crate::tape::Value,
-) -> Result<(), TapeError> {
-    let random = Random::new(1, "bench pixels");
-    let bytes: Vec<u8> = (0..images.bytes() as u64 / 4)
-        .flat_map(|i| (random.bits(i) as u32).to_le_bytes())
-        .collect();
-    plan.write(pixels, &bytes)?;
-    let identity = [1.0_f32, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0].repeat(images.batch);
-    plan.write(matrices, bytemuck::cast_slice(&identity))
-}
-
-fn label(image: u32) -> Labels {
-    Labels {
-        absent: false,
-        expression: Some(image % 7),
-        au_mask: (1 << 17) - 1,
-        au_value: u64::from(image) % (1 << 17),
-        valence_arousal: Some([
-            (image % 5) as f32 / 4.0 - 0.5,
-            (image % 3) as f32 / 2.0 - 0.5,
-        ]),
-    }
-}
-
-/// Seconds by kernel, to standard error.
-fn profile(gpu: &Gpu, plan: &Plan) -> Result<(), Failure> {
-    let Some(seconds) = gpu.block_on(plan.profile())? else {
-        eprintln!("this adapter has no timestamps: no profile");
-        return Ok(());
-    };
-    let mut kernels: Vec<(&str, usize, f64, u64)> = Vec::new();
-    for (step, seconds) in plan.recording().steps.iter().zip(seconds) {
-        let name = step.call.shader.name;
-        match kernels.iter_mut().find(|kernel| kernel.0 == name) {
-            Some(kernel) => {
-                kernel.1 += 1;
-                kernel.2 += seconds;
-                kernel.3 += step.call.flops;
-            }
-            None => kernels.push((name, 1, seconds, step.call.flops)),
-        }
-    }
-    kernels.sort_by(|a, b| b.2.total_cmp(&a.2));
-    eprintln!(
-        "{:<28}{:>10}{:>12}{:>12}",
-        "kernel", "dispatches", "ms", "GFLOP/s"
-    );
-    for (name, count, seconds, flops) in kernels {
-        #[allow(clippy::cast_precision_loss)]
-        let rate = flops as f64 / seconds.max(1e-12) / 1e9;
-        eprintln!("{name:<28}{count:>10}{:>12.3}{rate:>12.2}", 1e3 * seconds);
-    }
-    Ok(())
 }

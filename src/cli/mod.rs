@@ -4,6 +4,8 @@
 mod adapters;
 mod bench;
 mod bench_input;
+mod bench_plan;
+mod cache;
 mod check_data;
 mod demo;
 mod eval;
@@ -12,6 +14,7 @@ mod failure;
 mod parity;
 mod plan;
 mod predict;
+mod profile;
 mod progress;
 mod train;
 
@@ -19,11 +22,13 @@ use crate::gpu::{AdapterChoice, Gpu};
 use crate::infer::Model;
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
+use std::cell::OnceCell;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 pub use failure::Failure;
 
@@ -51,6 +56,12 @@ struct Common {
     /// Writes the reported numbers as JSON; `-` for standard output, in place of the text
     #[arg(long, global = true, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// The folder that keeps compiled pipelines between runs, in place of the user's cache folder; `none` keeps none
+    #[arg(long, global = true, env = "KINESIC_CACHE", value_name = "DIR")]
+    cache: Option<PathBuf>,
+    /// The device, once a command asked for it
+    #[arg(skip)]
+    device: OnceCell<Gpu>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -78,9 +89,13 @@ enum Command {
     Parity(parity::ParityArgs),
 }
 
+/// When [`main`] began.
+static STARTED: OnceLock<Instant> = OnceLock::new();
+
 /// Runs the command of the process and returns its exit code: 0 on success, 1 on a failure of the work, 2 on a wrong command
 /// line or bad input, 130 when interrupted.
 pub fn main() -> ExitCode {
+    let _ = STARTED.set(Instant::now());
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Demo(args) => demo::run(&cli.common, &args),
@@ -94,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&cli.common, &args),
         Command::Parity(args) => parity::run(&cli.common, &args),
     };
+    cli.common.store_pipelines();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -104,10 +120,30 @@ pub fn main() -> ExitCode {
 }
 
 impl Common {
-    /// The chosen adapter's device.
+    /// The chosen adapter's device, with the pipelines that earlier runs kept.
     fn gpu(&self) -> Result<Gpu, Failure> {
+        if let Some(gpu) = self.device.get() {
+            return Ok(gpu.clone());
+        }
         let choice = AdapterChoice::parse(self.adapter.as_deref());
-        Ok(pollster::block_on(Gpu::new(&choice))?)
+        let gpu = pollster::block_on(Gpu::new(&choice))?;
+        if let Some(folder) = cache::folder(self.cache.as_deref()) {
+            gpu.block_on(gpu.keep_pipelines_in(&folder))?;
+        }
+        Ok(self.device.get_or_init(|| gpu).clone())
+    }
+
+    /// Keeps what was compiled for later runs. A folder that cannot be written costs them time and is no failure.
+    fn store_pipelines(&self) {
+        let folder = cache::folder(self.cache.as_deref());
+        if let (Some(gpu), Some(folder)) = (self.device.get(), folder)
+            && let Err(error) = gpu.store_pipelines_in(&folder)
+        {
+            eprintln!(
+                "note: compiled pipelines are not kept: {}: {error}; --cache DIR names another folder, --cache none keeps none",
+                folder.display()
+            );
+        }
     }
 
     /// Writes the report as JSON where asked, else prints `text`.

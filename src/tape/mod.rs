@@ -11,6 +11,7 @@ mod fusion;
 mod graph;
 pub mod ops;
 mod plan;
+mod profile;
 mod recording;
 mod shape;
 
@@ -19,5 +20,6 @@ pub use dispatch::{Flat, Operand, Step};
 pub use error::TapeError;
 pub use graph::{Graph, Info, Node, Place, Slot, Value};
 pub use plan::{Plan, Store};
+pub use profile::Profile;
 pub use recording::{Accounts, KernelAccount, Lowering, Recording, Target};
 pub use shape::Shape;

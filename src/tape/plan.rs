@@ -4,7 +4,7 @@ use super::dispatch::{Flat, Operand};
 use super::graph::Place;
 use super::recording::Recording;
 use super::{TapeError, Value};
-use crate::gpu::{Gpu, Timer};
+use crate::gpu::Gpu;
 use crate::kernels::optim::{INITIAL_SCALING, SCALING};
 use crate::kernels::{Bound, KernelError};
 use half::f16;
@@ -86,9 +86,9 @@ impl Store {
 /// A compiled step: replayed as a walk over its dispatches.
 #[derive(Debug)]
 pub struct Plan {
-    gpu: Gpu,
+    pub(super) gpu: Gpu,
     recording: Recording,
-    bound: Vec<Bound>,
+    pub(super) bound: Vec<Bound>,
     arena: Vec<wgpu::Buffer>,
     inputs: HashMap<Value, wgpu::Buffer>,
     constants: Vec<wgpu::Buffer>,
@@ -104,6 +104,8 @@ impl Plan {
     /// # Errors
     /// [`TapeError::Kernel`] with the layer whose binding exceeds a limit; [`TapeError::Gpu`].
     pub async fn new(gpu: &Gpu, recording: Recording, store: &Store) -> Result<Self, TapeError> {
+        // While the buffers are made; `bind` waits for what it needs.
+        let _ahead = recording.compile_ahead(gpu);
         let mut arena = Vec::new();
         for size in &recording.arena.buffers {
             arena.push(gpu.storage("the arena", *size).await?);
@@ -309,33 +311,5 @@ impl Plan {
         Ok(halves
             .map(|pair| f16::from_ne_bytes([pair[0], pair[1]]).to_f32())
             .collect())
-    }
-
-    /// Runs one step with a timestamp around each dispatch; seconds a dispatch, `None` where the device has no timestamps.
-    ///
-    /// # Errors
-    /// [`TapeError::Gpu`].
-    pub async fn profile(&self) -> Result<Option<Vec<f64>>, TapeError> {
-        let mut seconds = Vec::new();
-        // 2048 passes fill WebGPU's largest query set.
-        for chunk in self.bound.chunks(2048) {
-            let passes = chunk.len() as u32;
-            let Some(timer) = Timer::new(&self.gpu, passes).await? else {
-                return Ok(None);
-            };
-            let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-            for (bound, index) in chunk.iter().zip(0..) {
-                bound.record(
-                    &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-                        label: None,
-                        timestamp_writes: Some(timer.writes(index)),
-                    }),
-                );
-            }
-            timer.resolve(&mut encoder, passes);
-            self.gpu.queue.submit([encoder.finish()]);
-            seconds.extend(timer.seconds(&self.gpu, passes).await?);
-        }
-        Ok(Some(seconds))
     }
 }

@@ -1,5 +1,6 @@
 //! The command line as scripts see it: exit codes, messages, files.
 
+mod bench;
 mod train;
 
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::process::{Command, Output};
 fn kinesic(args: &[&str]) -> Output {
     let output = Command::new(env!("CARGO_BIN_EXE_kinesic"))
         .args(args)
+        .env("KINESIC_CACHE", "none") // no test writes into the user's folder
         .output();
     output.unwrap_or_else(|error| panic!("{error}"))
 }
@@ -98,6 +100,7 @@ fn read(path: &Path) -> Vec<u8> {
 /// Starts training into `run`.
 fn start(config: &str, run: &str) -> std::process::Child {
     Command::new(env!("CARGO_BIN_EXE_kinesic"))
+        .env("KINESIC_CACHE", "none")
         .args(["train", config, "--out", run])
         .stderr(std::process::Stdio::null())
         .spawn()
