@@ -1,7 +1,8 @@
 //! Pipelines: compiled once a device, on all cores ahead of their use, and through the driver's cache where the caller keeps
 //! one.
 
-use super::{Gpu, GpuError, Pipeline, Precision, Shader, Variant, cache, lock, now};
+use super::{Gpu, GpuError, Pipeline, Shader, Variant, cache, lock, now};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::path::Path;
@@ -13,7 +14,8 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 pub(super) struct Pipelines {
     slots: Mutex<HashMap<(Shader, Variant), Slot>>,
-    modules: Mutex<HashMap<(Shader, Precision), Module>>,
+    // By the text itself: precision and constants both choose its lines.
+    modules: Mutex<HashMap<(Shader, Cow<'static, str>), Module>>,
     cache: OnceLock<wgpu::PipelineCache>,
     compiled: AtomicUsize,
     nanoseconds: AtomicU64,
@@ -195,7 +197,7 @@ impl Gpu {
             }
             // A module that does not validate must say so again to the next who asks.
             Err(_) => {
-                lock(&pipelines.modules).remove(&(shader, variant.precision()));
+                lock(&pipelines.modules).remove(&(shader, shader.text(variant)));
             }
         }
         made
@@ -204,7 +206,7 @@ impl Gpu {
     fn make(&self, shader: Shader, variant: &Variant, label: &str) -> Pipeline {
         // Variants of one text share its module: it is parsed and validated once.
         let module = lock(&self.shared.pipelines.modules)
-            .entry((shader, variant.precision()))
+            .entry((shader, shader.text(variant)))
             .or_default()
             .clone();
         let module = module.get_or_init(|| self.module(shader, variant));
