@@ -167,7 +167,7 @@ fn normalisation(criterion: &mut Criterion) {
                     want.value[index] = want.value[index].max(0.0);
                 }
             }
-            let residual = if with_residual { &residual } else { &x[..4] };
+            let residual: &[f32] = if with_residual { &residual } else { &[] };
             problem.line("norm/batch_norm_apply", &call, |line| {
                 line.stream(criterion, &call, &[&x, residual, &affine], |what, y| {
                     compare(what, &y[0], &want, 4);
