@@ -96,3 +96,25 @@ fn what_one_device_kept_another_takes() {
     second.check().unwrap();
     assert!(second.kept_pipelines().unwrap().len() >= kept.len());
 }
+
+/// Modules were shared by precision alone, so that whichever variant came first gave all others its text.
+#[test]
+fn variants_whose_constants_choose_lines_have_modules_of_their_own() {
+    let gpu = fresh();
+    let shader = Shader {
+        name: "chosen",
+        // The variant that is not set refers to nothing and does not compile; the other one does.
+        source: "@compute @workgroup_size(1) fn chosen() {\n    let x = missing; // without HAS\n}\noverride HAS: bool = false;\n",
+    };
+    let without = Variant::new();
+    let with = Variant::new().set("HAS", true);
+    assert_ne!(shader.text(&without), shader.text(&with));
+    for _ in 0..2 {
+        gpu.block_on(gpu.pipeline(shader, &without)).unwrap_err();
+        gpu.block_on(gpu.pipeline(shader, &with)).unwrap();
+    }
+    // The other way round: a text that compiles is not handed to one that does not.
+    let gpu = fresh();
+    gpu.block_on(gpu.pipeline(shader, &with)).unwrap();
+    gpu.block_on(gpu.pipeline(shader, &without)).unwrap_err();
+}
