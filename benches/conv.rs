@@ -6,7 +6,7 @@ use common::{Line, quick, variants};
 use criterion::{Criterion, criterion_group, criterion_main};
 use kernels_tests::Reference;
 use kernels_tests::conv::{self as reference, Conv2dShape};
-use kernels_tests::harness::{compare, pad, unpad};
+use kernels_tests::harness::{compare, execute, pad, unpad};
 use kernels_tests::layout::{depthwise_filters, depthwise_unfilters, filters, unfilters};
 use kernels_tests::random::Draw;
 use kinesic::kernels::conv;
@@ -82,6 +82,10 @@ fn conv2d(criterion: &mut Criterion) {
         let (s, shape) = (&problem.shape, problem.twin);
         let [forward, grad_input, grad_weight] = problem.depths();
         let y = reference::conv2d(s, &problem.x, &problem.weight, None);
+        let mut winograd_sums = y.clone();
+        if [s.r, s.s, s.stride[0]] == [3, 3, 1] {
+            winograd_sums.magnitude = reference::winograd_magnitude(s, &problem.x, &problem.weight);
+        }
         let grad_x = reference::conv2d_grad_input(s, &problem.grad_y, &problem.weight);
         let grad_w = reference::conv2d_grad_weight(s, &problem.x, &problem.grad_y);
         let (x, w) = (pad(&problem.x, s.c), filters(s, &problem.weight));
@@ -99,6 +103,16 @@ fn conv2d(criterion: &mut Criterion) {
                 &[&x, &w, &[]],
                 rows(&y, s.k, forward),
             );
+            let winograd = conv::WinogradForward::new(shape, Default::default());
+            if let Some(kernel) = winograd.filter(|kernel| software && kernel.pays()) {
+                let u = execute(&kernel.filter().unwrap(), &[&w]);
+                line("conv/conv2d_forward_winograd").measure(
+                    criterion,
+                    &kernel.calls().unwrap(),
+                    &[&x, &u[0]],
+                    rows(&winograd_sums, s.k, s.c + 30),
+                );
+            }
             let call = conv::Conv2dGradInput::new(shape, software).call().unwrap();
             line("conv/conv2d_grad_input").measure(
                 criterion,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// Dispatches of one submission at most, so that no driver's watchdog bites.
 pub const CHUNK: u64 = 32;
 
-/// Buffers for all calls; a call's one input is the output of the call before. The last ones' buffers of outputs come with it.
+/// Buffers for all calls; a call's first input is the output of the call before, the others have contents from `inputs`. The last ones' buffers of outputs come with it.
 pub async fn bind(
     gpu: &Gpu,
     calls: &[Call],
@@ -16,18 +16,20 @@ pub async fn bind(
 ) -> Result<(Vec<Bound>, Option<wgpu::Buffer>), KernelError> {
     let mut bound = Vec::new();
     let mut handed: Option<wgpu::Buffer> = None;
+    // As `harness::execute`: what a call does not touch has no contents.
+    let mut inputs = inputs.iter().filter(|input| !input.is_empty());
     for call in calls {
-        // As `harness::execute`: what a call does not touch has no contents.
-        let mut inputs = inputs.iter().filter(|input| !input.is_empty());
         let mut buffers = Vec::new();
         let mut output = None;
         for extent in &call.extents {
-            let buffer = match (extent.access, handed.take()) {
-                (Access::Read, Some(buffer)) => buffer,
+            let from_before = handed.take().filter(|_| extent.access == Access::Read);
+            let is_new = from_before.is_none();
+            let buffer = match from_before {
+                Some(buffer) => buffer,
                 // No binding is smaller than a vector.
-                _ => gpu.storage(extent.name, extent.bytes.max(16)).await?,
+                None => gpu.storage(extent.name, extent.bytes.max(16)).await?,
             };
-            if extent.access != Access::Write && extent.bytes > 0 && bound.is_empty() {
+            if extent.access != Access::Write && extent.bytes > 0 && is_new {
                 let contents = inputs.next().copied().unwrap_or_default();
                 gpu.queue
                     .write_buffer(&buffer, 0, &stored(call, extent, contents));

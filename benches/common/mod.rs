@@ -14,7 +14,7 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use device::CHUNK;
 use kernels_tests::harness::{execute, gpu};
 use kinesic::gpu::{Precision, Timer};
-use kinesic::kernels::Call;
+use kinesic::kernels::{Access, Call};
 use report::{Conditions, Lines, Measured};
 use std::cell::RefCell;
 use std::sync::OnceLock;
@@ -88,8 +88,8 @@ impl Work {
 }
 
 impl Line<'_> {
-    /// Runs `calls` one after the other, `inputs` the contents of the first one's `Read` bindings and the output of each
-    /// the input of the next, hands the last output to `check`, which panics where it is wrong, and measures. The variant that
+    /// Runs `calls` one after the other, `inputs` the contents of their `Read` bindings, less the first of each but
+    /// the first, which is the output of the one before, hands the last output to `check`, which panics where it is wrong, and measures. The variant that
     /// stores f16, where calls have one and the adapter can, is held against the first and measured too.
     pub fn measure(
         &self,
@@ -98,9 +98,16 @@ impl Line<'_> {
         inputs: &[&[f32]],
         check: impl Fn(&str, &[f32]),
     ) {
-        let mut outputs = execute(&calls[0], inputs);
-        for call in &calls[1..] {
-            outputs = execute(call, &[&outputs[0]]);
+        let mut rest = inputs.iter().copied().filter(|input| !input.is_empty());
+        let mut outputs: Vec<Vec<f32>> = Vec::new();
+        for call in calls {
+            let read = call.extents.iter();
+            let read = read.filter(|e| e.access != Access::Write && e.bytes > 0);
+            let new = read.count() - usize::from(!outputs.is_empty());
+            let more: Vec<&[f32]> = rest.by_ref().take(new).collect();
+            let handed = outputs.first().map(Vec::as_slice);
+            let given: Vec<&[f32]> = handed.into_iter().chain(more).collect();
+            outputs = execute(call, &given);
         }
         check(&self.id(self.variant), &outputs[0]);
         let flops = calls.iter().map(|call| call.flops).sum();

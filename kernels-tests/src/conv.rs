@@ -138,6 +138,79 @@ pub fn conv2d_grad_input(shape: &Conv2dShape, grad_y: &[f64], weight: &[f64]) ->
     grad_x
 }
 
+/// For each element of [`conv2d`] of 3 × 3 filters at stride 1 the sum of the absolute terms that Winograd's F(4×4, 3×3) adds up:
+/// |At| · Σ_c (|G| |g| |Gt| ⊙ |Bt| |d| |B|) · |A| (arXiv:1509.09308, for the points 0, ±1, ±2, ∞). Its roundings are shares of this,
+/// not of the much smaller Σ |x · weight|.
+pub fn winograd_magnitude(shape: &Conv2dShape, x: &[f64], weight: &[f64]) -> Vec<f64> {
+    const B: [[f64; 6]; 6] = [
+        [4.0, 0.0, 5.0, 0.0, 1.0, 0.0],
+        [0.0, 4.0, 4.0, 1.0, 1.0, 0.0],
+        [0.0, 4.0, 4.0, 1.0, 1.0, 0.0],
+        [0.0, 2.0, 1.0, 2.0, 1.0, 0.0],
+        [0.0, 2.0, 1.0, 2.0, 1.0, 0.0],
+        [0.0, 4.0, 0.0, 5.0, 0.0, 1.0],
+    ];
+    const G: [[f64; 3]; 6] = [
+        [1.0 / 4.0, 0.0, 0.0],
+        [1.0 / 6.0, 1.0 / 6.0, 1.0 / 6.0],
+        [1.0 / 6.0, 1.0 / 6.0, 1.0 / 6.0],
+        [1.0 / 24.0, 1.0 / 12.0, 1.0 / 6.0],
+        [1.0 / 24.0, 1.0 / 12.0, 1.0 / 6.0],
+        [0.0, 0.0, 1.0],
+    ];
+    const A: [[f64; 6]; 4] = [
+        [1.0, 1.0, 1.0, 1.0, 1.0, 0.0],
+        [0.0, 1.0, 1.0, 2.0, 2.0, 0.0],
+        [0.0, 1.0, 1.0, 4.0, 4.0, 0.0],
+        [0.0, 1.0, 1.0, 8.0, 8.0, 1.0],
+    ];
+    let (c, k) = (shape.c, shape.k);
+    let mut u = vec![0.0; 36 * c * k]; // [6, 6, C, K]
+    for (position, row) in u.chunks_exact_mut(c * k).enumerate() {
+        for (ck, u) in row.iter_mut().enumerate() {
+            for tap in 0..9 {
+                let g = weight[((ck % k) * c + ck / k) * 9 + tap].abs();
+                *u += G[position / 6][tap / 3] * G[position % 6][tap % 3] * g;
+            }
+        }
+    }
+    let (ho, wo) = (shape.out_h(), shape.out_w());
+    let mut magnitude = vec![0.0; shape.output_len()];
+    for tile in 0..shape.n * ho.div_ceil(4) * wo.div_ceil(4) {
+        let (line, tx) = (tile / wo.div_ceil(4), tile % wo.div_ceil(4));
+        let (image, ty) = (line / ho.div_ceil(4), line % ho.div_ceil(4));
+        for position in 0..36 {
+            let mut v = vec![0.0; c];
+            for at in 0..36 {
+                let row = (4 * ty + at / 6).checked_sub(shape.padding[0]);
+                let column = (4 * tx + at % 6).checked_sub(shape.padding[1]);
+                if let (Some(row), Some(column)) = (row, column)
+                    && row < shape.h
+                    && column < shape.w
+                {
+                    let b = B[position / 6][at / 6] * B[position % 6][at % 6];
+                    let first = ((image * shape.h + row) * shape.w + column) * c;
+                    for (v, x) in v.iter_mut().zip(&x[first..]) {
+                        *v += b * x.abs();
+                    }
+                }
+            }
+            for channel in 0..k {
+                let column = u[position * c * k..].iter().skip(channel).step_by(k);
+                let m: f64 = v.iter().zip(column).map(|(v, u)| v * u).sum();
+                for pixel in 0..16 {
+                    let (y, x) = (4 * ty + pixel / 4, 4 * tx + pixel % 4);
+                    if y < ho && x < wo {
+                        let a = A[pixel / 4][position / 6] * A[pixel % 4][position % 6];
+                        magnitude[((image * ho + y) * wo + x) * k + channel] += a * m;
+                    }
+                }
+            }
+        }
+    }
+    magnitude
+}
+
 /// Gradient of [`conv2d`] with respect to the weight, OIHW.
 pub fn conv2d_grad_weight(shape: &Conv2dShape, x: &[f64], grad_y: &[f64]) -> Reference {
     check("x", shape, x.len(), shape.input_len());

@@ -124,7 +124,7 @@ fn record(gpu: &Gpu, model: &Model, mode: Mode) -> Result<(Recording, Inputs), F
             (step.recording, inputs)
         }
         Mode::Infer => {
-            let pass = InferencePass::new(&model.network()?, images, &target)?;
+            let pass = InferencePass::new(&model.network()?, images, &target.fixed())?;
             let inputs = pictures(images, pass.pixels, pass.matrices);
             (pass.recording, inputs)
         }

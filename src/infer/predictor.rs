@@ -29,7 +29,7 @@ impl Predictor {
     /// # Errors
     /// [`TapeError`].
     pub async fn new(gpu: &Gpu, model: &Model, batch: usize) -> Result<Self, TapeError> {
-        let pass = Self::pass(gpu, model, batch)?;
+        let pass = Self::pass(model, batch, &Target::of(gpu).fixed())?;
         let store = Store::new(gpu, &pass.recording, false).await?;
         let weights = &model.weights;
         gpu.queue.write_buffer(
@@ -54,12 +54,12 @@ impl Predictor {
         batch: usize,
         store: &Store,
     ) -> Result<Self, TapeError> {
-        let pass = Self::pass(gpu, model, batch)?;
+        let pass = Self::pass(model, batch, &Target::of(gpu))?;
         Self::on(gpu, model, batch, pass, store).await
     }
 
-    fn pass(gpu: &Gpu, model: &Model, batch: usize) -> Result<InferencePass, TapeError> {
-        InferencePass::new(&model.network, images(model, batch), &Target::of(gpu))
+    fn pass(model: &Model, batch: usize, target: &Target) -> Result<InferencePass, TapeError> {
+        InferencePass::new(&model.network, images(model, batch), target)
     }
 
     async fn on(

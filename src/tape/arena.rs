@@ -44,15 +44,22 @@ struct Life {
 }
 
 /// Lays out every arena value and scratch that the steps use, largest first, each at the lowest offset that is free for
-/// its whole life; a new buffer is opened where `max_buffer` is reached.
+/// its whole life; a new buffer is opened where `max_buffer` is reached. What the first `prepared` steps touch, which run once,
+/// is kept for ever.
 pub(super) fn plan(
     values: &[Info],
     scratch: &[usize],
     steps: &[Step],
+    prepared: usize,
     outputs: &[Value],
     max_buffer: u64,
 ) -> Arena {
     let mut lives = lifetimes(values, scratch, steps, outputs);
+    for life in &mut lives {
+        if life.first < prepared {
+            life.last = steps.len();
+        }
+    }
     lives.sort_by_key(|life| (std::cmp::Reverse(life.size), life.first));
     let mut arena = Arena::default();
     let mut placed: Vec<(Life, Range)> = Vec::new();

@@ -89,6 +89,8 @@ pub struct Plan {
     pub(super) gpu: Gpu,
     recording: Recording,
     pub(super) bound: Vec<Bound>,
+    /// What comes once.
+    preparation: Vec<Bound>,
     arena: Vec<wgpu::Buffer>,
     inputs: HashMap<Value, wgpu::Buffer>,
     constants: Vec<wgpu::Buffer>,
@@ -129,19 +131,21 @@ impl Plan {
             gpu: gpu.clone(),
             recording,
             bound: Vec::new(),
+            preparation: Vec::new(),
             arena,
             inputs,
             constants,
             store: store.clone(),
         };
         plan.bind().await?;
+        plan.prepare();
         Ok(plan)
     }
 
     async fn bind(&mut self) -> Result<(), TapeError> {
         let mut bytes = Vec::new();
         let mut offsets = Vec::new();
-        for step in &self.recording.steps {
+        for step in self.recording.all_steps() {
             offsets.push(bytes.len());
             bytes.extend_from_slice(&step.call.params);
             bytes.resize(bytes.len().next_multiple_of(UNIFORM_ALIGN), 0);
@@ -153,7 +157,7 @@ impl Plan {
             .await?;
         self.gpu.queue.write_buffer(&params, 0, &bytes);
         let mut bound = Vec::new();
-        for (step, offset) in self.recording.steps.iter().zip(offsets) {
+        for (step, offset) in self.recording.all_steps().zip(offsets) {
             let kernel = |source| TapeError::Kernel {
                 layer: step.layer.clone(),
                 source,
@@ -181,7 +185,8 @@ impl Plan {
             let step = Bound::new(&self.gpu, &step.call, uniform, &buffers).await;
             bound.push(step.map_err(kernel)?);
         }
-        self.bound = bound;
+        self.bound = bound.split_off(self.recording.preparation.len());
+        self.preparation = bound;
         Ok(())
     }
 
@@ -274,6 +279,22 @@ impl Plan {
     /// activations are f16 there.
     pub fn range(&self, value: Value) -> Option<wgpu::BufferBinding<'_>> {
         self.binding(Operand::Value(value))
+    }
+
+    /// Runs what comes once, where the recording's parameters and states are [fixed](super::Target::fixed). Done when the plan is
+    /// made; to be done again whenever they were written after that.
+    pub fn prepare(&self) {
+        if self.preparation.is_empty() {
+            return;
+        }
+        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        {
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            for bound in &self.preparation {
+                bound.record(&mut pass);
+            }
+        }
+        self.gpu.queue.submit([encoder.finish()]);
     }
 
     /// Records one step into an encoder of the caller's.

@@ -6,7 +6,7 @@ use super::graph::{Info, Node, Place};
 use super::{Graph, Shape, TapeError, Value, fusion};
 use crate::gpu::{CompilingAhead, Gpu, Precision};
 use crate::kernels::optim::SCALING;
-use crate::kernels::{Call, KernelError};
+use crate::kernels::{Access, Call, KernelError};
 use std::collections::HashSet;
 
 /// What a recording is compiled for. A dry recording needs no device.
@@ -22,6 +22,9 @@ pub struct Target {
     pub fuse: bool,
     /// How activations and their gradients are stored.
     pub precision: Precision,
+    /// Whether parameters and states are in the store before the plan is made and stay as they are: what depends on nothing else
+    /// is then computed once, when the plan is made. Off where a plan trains, or shares a store with one that does.
+    pub fixed: bool,
 }
 
 impl Target {
@@ -33,6 +36,7 @@ impl Target {
             max_buffer: u64::MAX,
             fuse: true,
             precision: Precision::F32,
+            fixed: false,
         }
     }
 
@@ -45,6 +49,16 @@ impl Target {
             max_buffer: limits.max_buffer_size,
             fuse: true,
             precision: Precision::F32,
+            fixed: false,
+        }
+    }
+
+    /// The same device, for a plan whose parameters and states stay as they are; see [`Target::fixed`].
+    #[must_use]
+    pub fn fixed(self) -> Self {
+        Self {
+            fixed: true,
+            ..self
         }
     }
 
@@ -58,8 +72,11 @@ impl Target {
 /// The compiled list of dispatches of one step, with the arena's layout. Made without a device.
 #[derive(Clone, Debug)]
 pub struct Recording {
-    /// The dispatches in order.
+    /// The dispatches of a step in order.
     pub steps: Vec<Step>,
+    /// The dispatches that come once before all steps: what depends on parameters and states alone, where these are
+    /// [fixed](Target::fixed).
+    pub preparation: Vec<Step>,
     pub(super) values: Vec<Info>,
     pub(super) arena: Arena,
     /// The words of each constant.
@@ -80,6 +97,7 @@ impl Recording {
         }
         let live = live_nodes(&graph, outputs);
         let mut steps = Vec::new();
+        let mut preparation = Vec::new();
         let mut scratch = Vec::new();
         let mut constants = Vec::new();
         for (node, live) in graph.nodes.iter().zip(live) {
@@ -89,12 +107,16 @@ impl Recording {
                     node,
                     target,
                     steps: &mut steps,
+                    preparation: &mut preparation,
                     scratch: &mut scratch,
                     constants: &mut constants,
                 };
                 node.op.spec().lower(&mut lowering)?;
             }
         }
+        let prepared = preparation.len();
+        preparation.append(&mut steps);
+        let mut steps = preparation;
         dispatch::check_storage(&steps)?;
         for step in &steps {
             for (operand, extent) in step.operands.iter().zip(&step.call.extents) {
@@ -103,9 +125,12 @@ impl Recording {
                 }
             }
         }
-        let arena = arena::plan(&graph.values, &scratch, &steps, outputs, target.max_buffer);
+        let (values, most) = (&graph.values, target.max_buffer);
+        let arena = arena::plan(values, &scratch, &steps, prepared, outputs, most);
+        let repeated = steps.split_off(prepared);
         Ok(Self {
-            steps,
+            steps: repeated,
+            preparation: steps,
             parameter_len: graph.parameter_len(),
             state_len: graph.state_len(),
             values: graph.values,
@@ -117,11 +142,16 @@ impl Recording {
     /// Begins to compile the step's pipelines on all cores; see [`Gpu::compile_ahead`]. Called before the weights are made and
     /// uploaded, it runs beside that.
     pub fn compile_ahead(&self, gpu: &Gpu) -> CompilingAhead {
-        let calls = self.steps.iter().map(|step| &step.call);
+        let calls = self.all_steps().map(|step| &step.call);
         gpu.compile_ahead(calls.map(|call| (call.shader, &call.variant)))
     }
 
-    /// The accounts of the whole step.
+    /// What comes once, and behind it what comes in each step.
+    pub(super) fn all_steps(&self) -> impl Iterator<Item = &Step> {
+        self.preparation.iter().chain(&self.steps)
+    }
+
+    /// The accounts of the whole step; what is prepared once is not in them, but in the arena.
     pub fn accounts(&self) -> Accounts {
         let mut accounts = Accounts {
             dispatches: self.steps.len(),
@@ -215,6 +245,7 @@ pub struct Lowering<'a> {
     node: &'a Node,
     target: &'a Target,
     steps: &'a mut Vec<Step>,
+    preparation: &'a mut Vec<Step>,
     scratch: &'a mut Vec<usize>,
     constants: &'a mut Vec<Vec<u32>>,
 }
@@ -337,6 +368,51 @@ impl Lowering<'_> {
         call: Result<Call, KernelError>,
         operands: &[Operand],
     ) -> Result<(), TapeError> {
+        let step = self.step(call, operands)?;
+        self.steps.push(step);
+        Ok(())
+    }
+
+    /// Emits a call that runs once, and keeps what it writes, where it reads nothing but constants and parameters and states that
+    /// are [fixed](Target::fixed); else as [`Lowering::call`].
+    ///
+    /// # Errors
+    /// As [`Lowering::call`].
+    pub fn call_on_parameters(
+        &mut self,
+        call: Result<Call, KernelError>,
+        operands: &[Operand],
+    ) -> Result<(), TapeError> {
+        let step = self.step(call, operands)?;
+        let mut reads = step.operands.iter().zip(&step.call.extents);
+        if self.target.fixed
+            && reads
+                .all(|(&operand, extent)| extent.access == Access::Write || self.is_fixed(operand))
+        {
+            self.preparation.push(step);
+        } else {
+            self.steps.push(step);
+        }
+        Ok(())
+    }
+
+    fn is_fixed(&self, operand: Operand) -> bool {
+        match operand {
+            Operand::Constant(_) => true,
+            Operand::Flat { flat, .. } => matches!(flat, Flat::Parameters | Flat::States),
+            Operand::Value(value) => {
+                let place = self.graph.info(value).place;
+                matches!(place, Place::Parameter(_) | Place::State(_))
+            }
+            Operand::Part { .. } | Operand::Scratch(_) => false,
+        }
+    }
+
+    fn step(
+        &self,
+        call: Result<Call, KernelError>,
+        operands: &[Operand],
+    ) -> Result<Step, TapeError> {
         let kernel = |source| TapeError::Kernel {
             layer: self.node.layer.clone(),
             source,
@@ -360,11 +436,10 @@ impl Lowering<'_> {
                 }));
             }
         }
-        self.steps.push(Step {
+        Ok(Step {
             call,
             operands: operands.to_vec(),
             layer: self.node.layer.clone(),
-        });
-        Ok(())
+        })
     }
 }

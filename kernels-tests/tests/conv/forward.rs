@@ -11,18 +11,18 @@ use kinesic::kernels::norm::BatchNormFinish;
 use kinesic::kernels::{Access, KernelError, padded};
 
 /// All that an epilogue reads.
-struct Problem {
-    shape: Conv2dShape,
-    x: Vec<f64>,
-    weight: Vec<f64>,
-    bias: Vec<f64>,
-    scale: Vec<f64>,
-    shift: Vec<f64>,
-    residual: Vec<f64>,
+pub(super) struct Problem {
+    pub(super) shape: Conv2dShape,
+    pub(super) x: Vec<f64>,
+    pub(super) weight: Vec<f64>,
+    pub(super) bias: Vec<f64>,
+    pub(super) scale: Vec<f64>,
+    pub(super) shift: Vec<f64>,
+    pub(super) residual: Vec<f64>,
 }
 
 impl Problem {
-    fn drawn(index: usize, shape: Conv2dShape) -> Self {
+    pub(super) fn drawn(index: usize, shape: Conv2dShape) -> Self {
         let mut draw = Draw::new(&format!("forward {index}"), SEED);
         Self {
             shape,
@@ -36,8 +36,17 @@ impl Problem {
     }
 
     fn y(&self, epilogue: ForwardEpilogue) -> Reference {
-        let bias = epilogue.bias.then_some(&self.bias[..]);
-        let mut y = reference::conv2d(&self.shape, &self.x, &self.weight, bias);
+        let y = reference::conv2d(&self.shape, &self.x, &self.weight, None);
+        self.finished(y, epilogue)
+    }
+
+    /// What the epilogue makes of the sums.
+    pub(super) fn finished(&self, mut y: Reference, epilogue: ForwardEpilogue) -> Reference {
+        for index in 0..y.value.len() {
+            if epilogue.bias {
+                y.add(index, self.bias[index % self.shape.k]);
+            }
+        }
         let map = epilogue
             .affine
             .then_some((&self.scale[..], &self.shift[..]));
@@ -53,27 +62,33 @@ impl Problem {
 
     /// `y` and, where asked for, `partials`.
     fn run(&self, kernel: &Conv2dForward) -> Vec<Vec<f32>> {
-        let (shape, epilogue) = (&self.shape, kernel.epilogue);
-        let mut inputs = vec![pad(&self.x, shape.c), filters(shape, &self.weight)];
-        if epilogue.bias {
-            inputs.push(pad(&self.bias, shape.k));
-        }
-        if epilogue.affine {
-            inputs.push(
-                [&self.scale, &self.shift]
-                    .map(|row| pad(row, shape.k))
-                    .concat(),
-            );
-        }
-        if epilogue.residual {
-            inputs.push(pad(&self.residual, shape.k));
-        }
+        let mut inputs = vec![
+            pad(&self.x, self.shape.c),
+            filters(&self.shape, &self.weight),
+        ];
+        inputs.extend(self.read_behind(kernel.epilogue));
         let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
         execute(&kernel.call().unwrap(), &inputs)
     }
+
+    /// What the epilogue reads, in order of its bindings.
+    pub(super) fn read_behind(&self, epilogue: ForwardEpilogue) -> Vec<Vec<f32>> {
+        let k = self.shape.k;
+        let mut inputs = Vec::new();
+        if epilogue.bias {
+            inputs.push(pad(&self.bias, k));
+        }
+        if epilogue.affine {
+            inputs.push([&self.scale, &self.shift].map(|row| pad(row, k)).concat());
+        }
+        if epilogue.residual {
+            inputs.push(pad(&self.residual, k));
+        }
+        inputs
+    }
 }
 
-fn epilogues() -> impl Iterator<Item = ForwardEpilogue> {
+pub(super) fn epilogues() -> impl Iterator<Item = ForwardEpilogue> {
     (0..32).map(|bits| ForwardEpilogue {
         bias: bits & 1 > 0,
         affine: bits & 2 > 0,

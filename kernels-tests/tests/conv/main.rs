@@ -2,6 +2,7 @@
 
 mod forward;
 mod grad_input;
+mod winograd;
 
 use kernels_tests::Reference;
 use kernels_tests::conv::{self as reference, Conv2dShape};

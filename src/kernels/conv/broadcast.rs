@@ -96,12 +96,21 @@ fn call(
 /// Twice as many pixels a lane share the loads of the weights, unless that left more lanes without a pixel. The variant, and the
 /// pixels a workgroup.
 fn each(variant: Variant, pixels: usize) -> (Variant, usize) {
-    let subgroup = 2 * LANES;
-    let covered = |pixels_each: usize| pixels.next_multiple_of(pixels_each);
-    if pixels > 8 * subgroup || covered(2 * subgroup) == covered(subgroup) {
+    if pixels_each(pixels) == 4 * LANES {
         (variant.set("EACH", 4), 2 * PIXELS)
     } else {
         (variant, PIXELS)
+    }
+}
+
+/// The pixels of a subgroup, of so many in all.
+pub(super) fn pixels_each(pixels: usize) -> usize {
+    let subgroup = 2 * LANES;
+    let covered = |pixels_each: usize| pixels.next_multiple_of(pixels_each);
+    if pixels > 8 * subgroup || covered(2 * subgroup) == covered(subgroup) {
+        2 * subgroup
+    } else {
+        subgroup
     }
 }
 

@@ -11,6 +11,7 @@ mod grad_weight;
 mod sizes;
 mod strip;
 mod sum_groups;
+mod winograd;
 
 use super::{Kernel, KernelError};
 
@@ -21,6 +22,7 @@ pub use forward::Conv2dForward;
 pub use grad_input::Conv2dGradInput;
 pub use grad_weight::Conv2dGradWeight;
 pub use sum_groups::SumGroups;
+pub use winograd::WinogradForward;
 
 /// A convolution: `[N,H,W,C]` with filters `[R,S,C,K]` to `[N,Ho,Wo,K]`. Pairs are height, width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -112,6 +114,7 @@ pub(super) fn kernels() -> Vec<Kernel> {
             grad_weight::kernel(),
         ],
         broadcast::kernels().to_vec(),
+        winograd::kernels().to_vec(),
         vec![depthwise_forward::kernel()],
         depthwise::kernels(),
         strip::kernels().to_vec(),

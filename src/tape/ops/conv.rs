@@ -245,6 +245,7 @@ pub(super) fn forward(
         },
         software: lowering.target().software,
     };
+    let winograd = winograd(lowering, shape, kernel.epilogue);
     let mut operands = three(lowering).to_vec();
     let more = [
         bias.then(|| lowering.input(2)),
@@ -254,7 +255,51 @@ pub(super) fn forward(
     ];
     // No two writable bindings of a dispatch may share bytes, touched or not.
     operands.extend(more.map(|used| used.unwrap_or_else(|| lowering.scratch(4))));
+    if let Some(kernel) = winograd {
+        return by_winograd(lowering, kernel, &operands);
+    }
     call_known(lowering, kernel.call(), &operands)
+}
+
+/// The kernels of Winograd's method, where they pay and their operands fit into bindings.
+fn winograd(
+    lowering: &Lowering<'_>,
+    shape: Conv2dShape,
+    epilogue: kernels::ForwardEpilogue,
+) -> Option<kernels::WinogradForward> {
+    let target = lowering.target();
+    let kernel = kernels::WinogradForward::new(shape, epilogue)?;
+    let lengths = [
+        kernel.filter_len(),
+        kernel.input_len(),
+        kernel.product_len(),
+    ];
+    let fits = |len: &Result<usize, KernelError>| {
+        let len = len.as_ref().ok();
+        len.is_some_and(|len| 4 * *len as u64 <= target.max_binding)
+    };
+    (target.software && lengths.iter().all(fits) && kernel.pays()).then_some(kernel)
+}
+
+/// A convolution in four dispatches, on the operands of the one.
+fn by_winograd(
+    lowering: &mut Lowering<'_>,
+    kernel: kernels::WinogradForward,
+    operands: &[Operand],
+) -> Result<(), TapeError> {
+    let lengths = [
+        kernel.filter_len(),
+        kernel.input_len(),
+        kernel.product_len(),
+    ];
+    let [filter, input, product] = lengths.map(|len| lowering.check(len));
+    let [u, v, m] = [filter?, input?, product?].map(|len| lowering.scratch(len));
+    let [first, second, third] = lowering.check(kernel.calls())?;
+    lowering.call_on_parameters(kernel.filter(), &[operands[1], u])?;
+    lowering.call(Ok(first), &[operands[0], v])?;
+    lowering.call(Ok(second), &[v, u, m])?;
+    let behind = [m, operands[2], operands[3], operands[4], operands[5]];
+    lowering.call(Ok(third), &behind)
 }
 
 /// Emits a call on as many operands as its shader knows: those for software adapters lack the last.

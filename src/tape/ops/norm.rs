@@ -244,7 +244,7 @@ impl OpSpec for BatchNormFold {
             flat(Flat::States, lowering.state_len()),
             lowering.output(0),
         ];
-        lowering.call(kernel.call(), &operands)
+        lowering.call_on_parameters(kernel.call(), &operands)
     }
 }
 

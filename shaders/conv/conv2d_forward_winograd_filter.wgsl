@@ -1,0 +1,69 @@
+// conv2d_forward_winograd_filter: the filters of a 3 × 3 convolution as Winograd's F(4×4, 3×3) multiplies them (Lavin and Gray, arXiv:1509.09308).
+//   u[i,j,c,k] = Σ_{r,s} G[i,r] · G[j,s] · weight[r,s,c,k],     G the 6 × 3 matrix for the points 0, ±1, ±2, ∞
+// Layout: weight [3,3,C,K/4], u [6,6,C,K/4]; a vec4 of f32 travels as two u64.
+// Work:   an invocation does one vec4 of K of one c: 9 loads, 36 stores.
+// Needs:  int64.
+
+struct Params {
+    n: u32, h: u32, w: u32, c4: u32, ho: u32, wo: u32, k4: u32, pad_h: u32, pad_w: u32,
+    tiles_h: u32, tiles_w: u32, tiles: u32, column_groups: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> weight: array<vec2<u64>>;
+@group(0) @binding(2) var<storage, read_write> u: array<vec2<u64>>;
+
+fn unpack(v: vec2<u64>) -> vec4f {
+    let low = vec2u(v);
+    let high = vec2u(v >> vec2u(32u));
+    return bitcast<vec4f>(vec4u(low.x, high.x, low.y, high.y));
+}
+
+fn pack(v: vec4f) -> vec2<u64> {
+    let bits = bitcast<vec4u>(v);
+    return vec2<u64>(bits.xz) | (vec2<u64>(bits.yw) << vec2u(32u));
+}
+
+struct Six { a: vec4f, b: vec4f, c: vec4f, d: vec4f, e: vec4f, f: vec4f }
+
+// G · (a, b, c).
+fn transform(a: vec4f, b: vec4f, c: vec4f) -> Six {
+    let even = -(a + c) / 6.0;
+    let far = a / 24.0 + c / 6.0;
+    return Six(0.25 * a, even - b / 6.0, even + b / 6.0, far + b / 12.0, far - b / 12.0, c);
+}
+
+fn column(at: u32, step: u32) -> Six {
+    return transform(unpack(weight[at]), unpack(weight[at + 3u * step]), unpack(weight[at + 6u * step]));
+}
+
+fn put(at: u32, step: u32, v: Six) {
+    u[at] = pack(v.a);
+    u[at + step] = pack(v.b);
+    u[at + 2u * step] = pack(v.c);
+    u[at + 3u * step] = pack(v.d);
+    u[at + 4u * step] = pack(v.e);
+    u[at + 5u * step] = pack(v.f);
+}
+
+@compute @workgroup_size(64)
+fn conv2d_forward_winograd_filter(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let step = 4u * params.c4 * params.k4;
+    let at = (group.x + group.y * groups.x) * 64u + local;
+    if at >= step {
+        return;
+    }
+    let p = column(at, step);
+    let q = column(at + step, step);
+    let r = column(at + 2u * step, step);
+    put(at, step, transform(p.a, q.a, r.a));
+    put(at + 6u * step, step, transform(p.b, q.b, r.b));
+    put(at + 12u * step, step, transform(p.c, q.c, r.c));
+    put(at + 18u * step, step, transform(p.d, q.d, r.d));
+    put(at + 24u * step, step, transform(p.e, q.e, r.e));
+    put(at + 30u * step, step, transform(p.f, q.f, r.f));
+}

@@ -1,0 +1,116 @@
+// conv2d_forward_winograd_input: the input of a 3 × 3 convolution, in overlapping windows of 6 × 6, as Winograd's F(4×4, 3×3) multiplies it.
+//   v[i,j,t,c] = Σ_{y,x} Bt[i,y] · Bt[j,x] · x[n, 4·ty + y - ph, 4·tx + x - pw, c],     t = (n, ty, tx), 0 outside x
+// Layout: x [N,H,W,C/4], v [6,6,T,C/4] in f32; a vec4 of f32 travels as two u64. T = N·tiles_h·tiles_w.
+// Work:   an invocation does one vec4 of C of one window: 36 loads, 36 stores.
+// Needs:  int64. At most 2²⁴ invocations. Variants: f16.
+
+struct Params {
+    n: u32, h: u32, w: u32, c4: u32, ho: u32, wo: u32, k4: u32, pad_h: u32, pad_w: u32,
+    tiles_h: u32, tiles_w: u32, tiles: u32, column_groups: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> x: array<Stored>;
+@group(0) @binding(2) var<storage, read_write> v: array<vec2<u64>>;
+
+fn unpack(v: vec2<u64>) -> vec4f {
+    let low = vec2u(v);
+    let high = vec2u(v >> vec2u(32u));
+    return bitcast<vec4f>(vec4u(low.x, high.x, low.y, high.y));
+}
+
+fn pack(v: vec4f) -> vec2<u64> {
+    let bits = bitcast<vec4u>(v);
+    return vec2<u64>(bits.xz) | (vec2<u64>(bits.yw) << vec2u(32u));
+}
+
+// A vec4 of activations, as it lies in memory.
+alias Stored = vec2<u64>; // only f32
+// only f16: alias Stored = u64;
+fn widen(v: Stored) -> vec4f { return unpack(v); } // only f32
+// only f16: fn widen(v: Stored) -> vec4f { return vec4f(unpack2x16float(u32(v)), unpack2x16float(u32(v >> 32u))); }
+
+// a / b for a below 2²⁴: the lanes divide one after the other where integers do.
+fn divide(a: u32, b: u32) -> u32 {
+    let near = u32(i32(f32(a) / f32(b)));
+    let rest = i32(a - near * b);
+    return select(select(near, near + 1u, rest >= i32(b)), near - 1u, rest < 0);
+}
+
+struct Six { a: vec4f, b: vec4f, c: vec4f, d: vec4f, e: vec4f, f: vec4f }
+
+// Bt · v.
+fn transform(v: Six) -> Six {
+    let even = v.e - 4.0 * v.c;
+    let odd = v.d - 4.0 * v.b;
+    let far_even = v.e - v.c;
+    let far_odd = 2.0 * (v.d - v.b);
+    return Six(4.0 * v.a - 5.0 * v.c + v.e, even + odd, even - odd, far_even + far_odd, far_even - far_odd, 4.0 * v.b - 5.0 * v.d + v.f);
+}
+
+// The first vector of an input pixel, and 1, or 0 outside the image. What lies above or left of it has wrapped.
+fn tap(image: u32, y: u32, x: u32) -> vec2u {
+    let inside = y < params.h && x < params.w;
+    return vec2u(select(0u, ((image + y) * params.w + x) * params.c4, inside), u32(inside));
+}
+
+fn masked(value: vec4f, tap: vec2u) -> vec4f {
+    return select(vec4f(), value, tap.y == 1u);
+}
+
+fn row(image: u32, y: u32, left: u32, c: u32) -> Six {
+    let ta = tap(image, y, left);
+    let tb = tap(image, y, left + 1u);
+    let tc = tap(image, y, left + 2u);
+    let td = tap(image, y, left + 3u);
+    let te = tap(image, y, left + 4u);
+    let tf = tap(image, y, left + 5u);
+    let va = widen(x[ta.x + c]);
+    let vb = widen(x[tb.x + c]);
+    let vc = widen(x[tc.x + c]);
+    let vd = widen(x[td.x + c]);
+    let ve = widen(x[te.x + c]);
+    let vf = widen(x[tf.x + c]);
+    return transform(Six(masked(va, ta), masked(vb, tb), masked(vc, tc), masked(vd, td), masked(ve, te), masked(vf, tf)));
+}
+
+fn put(at: u32, step: u32, s: Six) {
+    v[at] = pack(s.a);
+    v[at + 6u * step] = pack(s.b);
+    v[at + 12u * step] = pack(s.c);
+    v[at + 18u * step] = pack(s.d);
+    v[at + 24u * step] = pack(s.e);
+    v[at + 30u * step] = pack(s.f);
+}
+
+@compute @workgroup_size(64)
+fn conv2d_forward_winograd_input(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let step = params.tiles * params.c4;
+    let at = (group.x + group.y * groups.x) * 64u + local;
+    if at >= step {
+        return;
+    }
+    let tile = divide(at, params.c4);
+    let c = at - tile * params.c4;
+    let line = divide(tile, params.tiles_w);
+    let image = divide(line, params.tiles_h);
+    let top = 4u * (line - image * params.tiles_h) - params.pad_h;
+    let left = 4u * (tile - line * params.tiles_w) - params.pad_w;
+    let first = image * params.h;
+    let p = row(first, top, left, c);
+    let q = row(first, top + 1u, left, c);
+    let r = row(first, top + 2u, left, c);
+    let s = row(first, top + 3u, left, c);
+    let t = row(first, top + 4u, left, c);
+    let u = row(first, top + 5u, left, c);
+    put(at, step, transform(Six(p.a, q.a, r.a, s.a, t.a, u.a)));
+    put(at + step, step, transform(Six(p.b, q.b, r.b, s.b, t.b, u.b)));
+    put(at + 2u * step, step, transform(Six(p.c, q.c, r.c, s.c, t.c, u.c)));
+    put(at + 3u * step, step, transform(Six(p.d, q.d, r.d, s.d, t.d, u.d)));
+    put(at + 4u * step, step, transform(Six(p.e, q.e, r.e, s.e, t.e, u.e)));
+    put(at + 5u * step, step, transform(Six(p.f, q.f, r.f, s.f, t.f, u.f)));
+}

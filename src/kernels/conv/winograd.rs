@@ -1,0 +1,243 @@
+//! The 3 × 3 convolution of stride 1 by Winograd's minimal filtering F(4×4, 3×3), for software adapters: 36 products for a tile of
+//! 16 pixels instead of 144, for transforms of the filters, the input and the output.
+//!
+//! The method and its matrices for the points 0, ±1, ±2 and ∞: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks",
+//! arXiv:1509.09308.
+
+use super::Conv2dShape;
+use super::broadcast::pixels_each;
+use super::epilogue::{ForwardEpilogue, when};
+use super::sizes::{Sizes, with};
+use crate::gpu::{Shader, Variant};
+use crate::kernels::check::elements;
+use crate::kernels::{Access, Call, Kernel, KernelError, narrow, params, shader};
+
+const FILTER: Shader = shader!("conv", "conv2d_forward_winograd_filter");
+const INPUT: Shader = shader!("conv", "conv2d_forward_winograd_input");
+const PRODUCT: Shader = shader!("conv", "conv2d_forward_winograd_product");
+const OUTPUT: Shader = shader!("conv", "conv2d_forward_winograd_output");
+
+/// The side of a tile of the output.
+const TILE: usize = 4;
+/// Products of a tile: the 6 × 6 positions of a transformed window.
+const POSITIONS: usize = 36;
+/// Invocations a workgroup of the transforms.
+const INVOCATIONS: usize = 64;
+/// Invocations are divided as f32.
+const MAX_INVOCATIONS: usize = 1 << 24;
+/// WebGPU's default for workgroups a dimension.
+const MAX_GROUPS: usize = 65535;
+/// Lanes of a subgroup.
+const LANES: usize = 8;
+/// `vec4`s of output channels of a product.
+const COLUMNS: usize = 4;
+
+params!(WinogradParams {
+    n: u32,
+    h: u32,
+    w: u32,
+    c4: u32,
+    ho: u32,
+    wo: u32,
+    k4: u32,
+    pad_h: u32,
+    pad_w: u32,
+    tiles_h: u32,
+    tiles_w: u32,
+    tiles: u32,
+    column_groups: u32,
+});
+
+/// [`Conv2dForward`](super::Conv2dForward) of a 3 × 3 window and stride 1 in four dispatches, rounded otherwise: transforms amplify
+/// roundings about tenfold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WinogradForward {
+    shape: Conv2dShape,
+    epilogue: ForwardEpilogue,
+    tiles: [usize; 2],
+}
+
+impl WinogradForward {
+    /// The problem, where these shaders can do it: 3 × 3, stride 1, no statistics, and sizes that they can count.
+    pub fn new(shape: Conv2dShape, epilogue: ForwardEpilogue) -> Option<Self> {
+        let [ho, wo] = shape.output()?;
+        let fits = [shape.r, shape.s] == [3; 2] && shape.stride == [1; 2] && !epilogue.stats;
+        let kernel = Self {
+            shape,
+            epilogue,
+            tiles: [ho.div_ceil(TILE), wo.div_ceil(TILE)],
+        };
+        let sizes = Sizes::new(&shape, PRODUCT.name).ok().filter(|_| fits)?;
+        let (c4, k4) = (sizes.c4(), sizes.k4());
+        let invocations = kernel.tiles().checked_mul(c4.max(k4))?;
+        let layers = POSITIONS * k4.div_ceil(COLUMNS);
+        (invocations <= MAX_INVOCATIONS && layers <= MAX_GROUPS).then_some(kernel)
+    }
+
+    /// Whether it is faster than [`Conv2dForward`](super::Conv2dForward) on software adapters, by a model of both: lanes' products
+    /// of vectors, those of lanes without a pixel or a tile too, and the transforms in the same unit. The filters' is counted even
+    /// where it runs but once, so that a network has the same bits in every plan. `benches/README.md` has the measurements.
+    pub fn pays(&self) -> bool {
+        let (c4, k4) = (self.shape.c.div_ceil(4), self.shape.k.div_ceil(4));
+        let tiles = self.tiles();
+        let pixels = self.shape.output().map_or(0, |[h, w]| self.shape.n * h * w);
+        let direct = 9 * c4 * k4 * pixels.next_multiple_of(pixels_each(pixels));
+        let (_, products) = each(tiles);
+        let transforms = (180 * c4 + 155 * k4) * tiles + 480 * c4 * k4;
+        let winograd = POSITIONS * c4 * k4 * products / 10 + transforms;
+        // The model is within some 40 per cent of what was measured.
+        10 * winograd <= 7 * direct
+    }
+
+    /// Tiles of all images.
+    fn tiles(&self) -> usize {
+        self.shape.n * self.tiles[0] * self.tiles[1]
+    }
+
+    /// Elements of the transformed filters `[6, 6, C, K]`.
+    ///
+    /// # Errors
+    /// [`KernelError::TooLarge`]; so of the other two.
+    pub fn filter_len(&self) -> Result<usize, KernelError> {
+        let sizes = self.sizes()?;
+        elements(PRODUCT.name, &[POSITIONS, 4 * sizes.c4(), 4 * sizes.k4()])
+    }
+
+    /// Elements of the transformed input `[6, 6, tiles, C]`.
+    ///
+    /// # Errors
+    /// As [`WinogradForward::filter_len`].
+    pub fn input_len(&self) -> Result<usize, KernelError> {
+        elements(
+            PRODUCT.name,
+            &[POSITIONS, self.tiles(), 4 * self.sizes()?.c4()],
+        )
+    }
+
+    /// Elements of the products `[6, 6, tiles, K]`.
+    ///
+    /// # Errors
+    /// As [`WinogradForward::filter_len`].
+    pub fn product_len(&self) -> Result<usize, KernelError> {
+        elements(
+            PRODUCT.name,
+            &[POSITIONS, self.tiles(), 4 * self.sizes()?.k4()],
+        )
+    }
+
+    fn sizes(&self) -> Result<Sizes, KernelError> {
+        Sizes::new(&self.shape, PRODUCT.name)
+    }
+
+    fn params(&self, sizes: &Sizes) -> Result<WinogradParams, KernelError> {
+        let more = [
+            self.tiles[0],
+            self.tiles[1],
+            self.tiles(),
+            sizes.k4().div_ceil(COLUMNS),
+        ];
+        let mut words = [0; 6];
+        let padding = self.shape.padding;
+        for (word, value) in words.iter_mut().zip(padding.into_iter().chain(more)) {
+            *word = narrow(PRODUCT.name, value)?;
+        }
+        Ok(with(&sizes.words[..7], &words))
+    }
+
+    /// The transform of the filters, which depends on nothing else. Binds `weight` `[3, 3, C, K]` and `u`, of
+    /// [`filter_len`](Self::filter_len).
+    ///
+    /// # Errors
+    /// [`KernelError::TooLarge`].
+    pub fn filter(&self) -> Result<Call, KernelError> {
+        let sizes = self.sizes()?;
+        let groups = (4 * sizes.c4() * sizes.k4()).div_ceil(INVOCATIONS);
+        let call = Call::new(FILTER, Variant::new(), &self.params(&sizes)?, groups as u64)?;
+        let len = self.filter_len()?;
+        // Nine columns of filters, 14 operations for six of them.
+        Ok(call
+            .bind("weight", Access::Read, sizes.weight_len)
+            .bind("u", Access::Write, len)
+            .flops(14 * 9 * (len / POSITIONS) as u64))
+    }
+
+    /// The other three, one after the other. The first binds `x` and `v`, of [`input_len`](Self::input_len); the second `v`, `u`
+    /// and `m`, of [`product_len`](Self::product_len); the third `m`, `y`, `bias`, `affine` and `residual` as
+    /// [`Conv2dForward`](super::Conv2dForward).
+    ///
+    /// # Errors
+    /// [`KernelError::TooLarge`].
+    pub fn calls(&self) -> Result<[Call; 3], KernelError> {
+        let sizes = self.sizes()?;
+        let (tiles, params) = (self.tiles(), self.params(&sizes)?);
+        let [u, v, m] = [self.filter_len()?, self.input_len()?, self.product_len()?];
+        let transform = |shader, variant, vectors: usize| {
+            let groups = (tiles * vectors).div_ceil(INVOCATIONS);
+            Call::new(shader, variant, &params, groups as u64)
+        };
+        // Twelve rows and columns of windows, 18 operations each.
+        let input = transform(INPUT, Variant::new(), sizes.c4())?
+            .bind_stored("x", Access::Read, sizes.x_len)
+            .bind("v", Access::Write, v)
+            .flops(18 * 12 * (v / POSITIONS) as u64);
+        let (pixels_each, _) = each(tiles);
+        let variant = Variant::new().set("EACH", pixels_each as i64);
+        let groups = tiles.div_ceil(4 * LANES * pixels_each);
+        let mut product = Call::new(PRODUCT, variant, &params, groups as u64)?;
+        product.workgroups = [
+            narrow(PRODUCT.name, groups)?,
+            1,
+            narrow(PRODUCT.name, POSITIONS * sizes.k4().div_ceil(COLUMNS))?,
+        ];
+        let product = product
+            .bind("v", Access::Read, v)
+            .bind("u", Access::Read, u)
+            .bind("m", Access::Write, m)
+            .flops(2 * (POSITIONS * tiles * self.shape.c * self.shape.k) as u64);
+        let output = transform(OUTPUT, self.epilogue.variant(), sizes.k4())?;
+        Ok([input, product, self.bind_output(output, &sizes, m)])
+    }
+
+    fn bind_output(&self, call: Call, sizes: &Sizes, m: usize) -> Call {
+        let ForwardEpilogue {
+            bias,
+            affine,
+            residual,
+            ..
+        } = self.epilogue;
+        let (len, width) = (sizes.y_len, 4 * sizes.k4());
+        let more = when(bias, len) + when(affine, 2 * len) + when(residual, len);
+        // Ten columns and rows of products, 13 operations each.
+        call.bind("m", Access::Read, m)
+            .bind_stored("y", Access::Write, len)
+            .bind("bias", Access::Read, when(bias, width))
+            .bind("affine", Access::Read, when(affine, 2 * width))
+            .bind_stored("residual", Access::Read, when(residual, len))
+            .flops((13 * 10 * (m / POSITIONS) + more) as u64)
+    }
+}
+
+/// Tiles a lane of the product, and ten times the lanes' tiles that this costs: more share the loads of the filters, but leave more
+/// lanes without a tile.
+fn each(tiles: usize) -> (usize, usize) {
+    let cost = |(each, tenths)| (each, tiles.next_multiple_of(LANES * each) * tenths);
+    let mut costs = [(4, 10), (2, 11), (1, 14)].map(cost);
+    costs.sort_by_key(|(_, cost)| *cost); // stable: of equals the first
+    costs[0]
+}
+
+pub(super) fn kernels() -> [Kernel; 4] {
+    let kernel = |shader, variants| Kernel {
+        family: "conv",
+        shader,
+        params: <WinogradParams as crate::kernels::Params>::FIELDS,
+        variants,
+    };
+    let each = [1, 2, 4].map(|each| Variant::new().set("EACH", each));
+    [
+        kernel(FILTER, vec![Variant::new()]),
+        kernel(INPUT, vec![Variant::new()]),
+        kernel(PRODUCT, each.to_vec()),
+        kernel(OUTPUT, ForwardEpilogue::variants_without_stats()),
+    ]
+}
