@@ -24,6 +24,7 @@ fn named_capabilities(kernel: &Kernel) -> Capabilities {
     [
         ("subgroup", Capabilities::SUBGROUP),
         ("int64", Capabilities::SHADER_INT64),
+        ("cooperative matrices", Capabilities::COOPERATIVE_MATRIX),
     ]
     .into_iter()
     .filter(|(name, _)| needs.contains(name))

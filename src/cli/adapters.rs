@@ -1,7 +1,7 @@
 //! `kinesic adapters`.
 
 use super::{Common, Failure};
-use crate::gpu::{GpuError, takes_software_kernels};
+use crate::gpu::{GpuError, Matrices, takes_software_kernels};
 use serde::Serialize;
 use std::fmt::Write as _;
 
@@ -18,6 +18,7 @@ struct Adapter {
     max_workgroup_storage_bytes: u32,
     subgroup: [u32; 2],
     variant: &'static str,
+    matrices: String,
 }
 
 const FEATURES: [(wgpu::Features, &str); 5] = [
@@ -47,11 +48,11 @@ pub(super) fn run(common: &Common) -> Result<(), Failure> {
             // Writing to a string cannot fail.
             let _ = writeln!(
                 text,
-                "{}: {} ({}, {}, {})\n   features: {}\n   limits:   binding {} MiB, buffer {} MiB, workgroup memory {} KiB, subgroups {} to {}\n   kernels:  {}",
+                "{}: {} ({}, {}, {})\n   features: {}\n   limits:   binding {} MiB, buffer {} MiB, workgroup memory {} KiB, subgroups {} to {}\n   matrices: {}\n   kernels:  {}",
                 adapter.index, adapter.name, adapter.kind, adapter.backend, adapter.driver,
                 if adapter.features.is_empty() { "none beyond the base".to_owned() } else { adapter.features.join(", ") },
                 adapter.max_binding_bytes >> 20, adapter.max_buffer_bytes >> 20,
-                adapter.max_workgroup_storage_bytes >> 10, adapter.subgroup[0], adapter.subgroup[1], adapter.variant,
+                adapter.max_workgroup_storage_bytes >> 10, adapter.subgroup[0], adapter.subgroup[1], adapter.matrices, adapter.variant,
             );
         }
         text
@@ -90,5 +91,6 @@ fn describe(index: usize, adapter: &wgpu::Adapter) -> Adapter {
         max_workgroup_storage_bytes: limits.max_compute_workgroup_storage_size,
         subgroup: [info.subgroup_min_size, info.subgroup_max_size],
         variant,
+        matrices: Matrices::of(adapter).to_string(),
     }
 }

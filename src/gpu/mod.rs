@@ -3,6 +3,7 @@
 mod adapter;
 mod cache;
 mod error;
+mod matrices;
 mod pipelines;
 mod readback;
 mod shader;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 
 pub use adapter::{AdapterChoice, adapters, choose, describe};
 pub use error::GpuError;
+pub use matrices::Matrices;
 pub use pipelines::{Compiled, CompilingAhead};
 pub use readback::ReadRing;
 pub use shader::{Pipeline, Precision, Shader, Variant};
@@ -36,6 +38,7 @@ pub struct Gpu {
 #[derive(Debug)]
 struct Shared {
     info: wgpu::AdapterInfo,
+    matrices: Matrices,
     pipelines: pipelines::Pipelines,
     trouble: Arc<Mutex<Option<Trouble>>>,
 }
@@ -51,7 +54,8 @@ const WANTED: wgpu::Features = wgpu::Features::TIMESTAMP_QUERY
     .union(wgpu::Features::SHADER_F16)
     .union(wgpu::Features::SUBGROUP)
     .union(wgpu::Features::SHADER_INT64)
-    .union(wgpu::Features::PIPELINE_CACHE);
+    .union(wgpu::Features::PIPELINE_CACHE)
+    .union(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
 
 impl Gpu {
     /// Makes a device with all the limits that the chosen adapter really has.
@@ -63,6 +67,7 @@ impl Gpu {
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("kinesic"),
             required_features: adapter.features() & WANTED,
+            experimental_features: matrices::experimental(adapter.features()),
             required_limits: adapter.limits(),
             memory_hints: wgpu::MemoryHints::Performance,
             ..Default::default()
@@ -74,7 +79,7 @@ impl Gpu {
                 adapter: describe(&adapter.get_info()),
                 source,
             })?;
-        let gpu = Self::from_device(device, queue);
+        let gpu = Self::with_matrices(device, queue, Matrices::of(&adapter));
         let trouble = gpu.shared.trouble.clone();
         gpu.device.on_uncaptured_error(Arc::new(move |error| {
             set_once(&trouble, Trouble::Uncaptured(error));
@@ -86,14 +91,27 @@ impl Gpu {
         Ok(gpu)
     }
 
-    /// Takes a device that the caller made and goes on owning; its error handlers are left as they are.
+    /// Takes a device that the caller made and goes on owning; its error handlers are left as they are. Cooperative matrices
+    /// are not used: only an adapter lists them.
     pub fn from_device(device: wgpu::Device, queue: wgpu::Queue) -> Self {
+        Self::with_matrices(device, queue, Matrices::NONE)
+    }
+
+    /// [`Gpu::from_device`] with the matrices of the device's adapter ([`Matrices::of`]), used if the device has the feature.
+    pub fn with_matrices(device: wgpu::Device, queue: wgpu::Queue, matrices: Matrices) -> Self {
+        let feature = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+        let matrices = if device.features().contains(feature) {
+            matrices
+        } else {
+            Matrices::NONE
+        };
         let info = device.adapter_info();
         Self {
             device,
             queue,
             shared: Arc::new(Shared {
                 info,
+                matrices,
                 pipelines: pipelines::Pipelines::default(),
                 trouble: Arc::default(),
             }),
@@ -114,6 +132,11 @@ impl Gpu {
     /// adapter is the CPU, its subgroups have 8 lanes each, and shaders may broadcast among them and use 64-bit integers.
     pub fn has_software_kernels(&self) -> bool {
         takes_software_kernels(self.info(), self.device.features())
+    }
+
+    /// The cooperative matrices that kernels may use.
+    pub fn matrices(&self) -> Matrices {
+        self.shared.matrices
     }
 
     /// Whether activations can be stored so: f16 needs the feature `SHADER_F16`.

@@ -221,6 +221,7 @@ pub fn all() -> Vec<Kernel> {
     for kernel in &mut kernels {
         if kernel.shader.has_half() {
             let half = kernel.variants.iter().cloned();
+            let half = half.filter(|variant| variant.precision() == Precision::F32);
             let half: Vec<_> = half.map(|variant| variant.stored(Precision::F16)).collect();
             kernel.variants.extend(half);
         }

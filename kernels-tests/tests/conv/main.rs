@@ -1,6 +1,7 @@
 //! Convolution kernels against their references.
 
 mod forward;
+mod forward_matrix;
 mod grad_input;
 mod winograd;
 

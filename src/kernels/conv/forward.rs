@@ -82,7 +82,7 @@ impl Conv2dForward {
     }
 
     /// The call with the bindings that both shaders have.
-    fn bind(&self, call: Call, sizes: &Sizes) -> Call {
+    pub(super) fn bind(&self, call: Call, sizes: &Sizes) -> Call {
         let ForwardEpilogue {
             bias,
             affine,

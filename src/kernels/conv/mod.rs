@@ -6,6 +6,7 @@ mod depthwise_forward;
 mod depthwise_sizes;
 mod epilogue;
 mod forward;
+mod forward_matrix;
 mod grad_input;
 mod grad_weight;
 mod sizes;
@@ -113,6 +114,7 @@ pub(super) fn kernels() -> Vec<Kernel> {
             grad_input::kernel(),
             grad_weight::kernel(),
         ],
+        vec![forward_matrix::kernel()],
         broadcast::kernels().to_vec(),
         winograd::kernels().to_vec(),
         vec![depthwise_forward::kernel()],

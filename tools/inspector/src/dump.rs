@@ -45,6 +45,9 @@ fn entry(kernel: &Kernel, variant: &Variant, file: &str, case: Option<&Case>, te
     if case.is_some_and(|it| it.software) {
         features.push("shader-int64"); // wgpu's own, no feature of WebGPU
     }
+    if text.contains("enable wgpu_cooperative_matrix;") {
+        features.push("wgpu-cooperative-matrix"); // likewise
+    }
     let constants = variant.constants().iter();
     let constants: serde_json::Map<_, _> = constants
         .map(|(name, value)| ((*name).to_owned(), json!(value)))

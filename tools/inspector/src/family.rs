@@ -286,6 +286,9 @@ pub fn answer(work: &Work) -> Result<(), FamilyError> {
             if work.variant.as_ref().is_some_and(|it| *it != case.variant) {
                 continue;
             }
+            if !compiler.runs(&case) {
+                continue;
+            }
             say(&Message::Begins(format!(
                 "{}/{}",
                 case.kernel, case.variant

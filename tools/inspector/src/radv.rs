@@ -51,6 +51,7 @@ pub struct Compiler {
     device: ash::Device,
     executables: ash::khr::pipeline_executable_properties::Device,
     mesa: String,
+    matrices: bool,
 }
 
 impl Compiler {
@@ -74,14 +75,21 @@ impl Compiler {
         let physical = devices.ok().and_then(|them| them.first().copied());
         let physical = physical.ok_or(RadvError::NoDevice)?;
         let mesa = driver(&instance, physical)?;
-        let device = asked("vkCreateDevice", device(&instance, physical))?;
+        let matrices = asked("its extensions", has_matrices(&instance, physical))?;
+        let device = asked("vkCreateDevice", device(&instance, physical, matrices))?;
         let executables = ash::khr::pipeline_executable_properties::Device::new(&instance, &device);
         Ok(Self {
             _entry: entry,
             device,
             executables,
             mesa,
+            matrices,
         })
+    }
+
+    /// Whether the GPU can run a case: RDNA 2 has no cooperative matrices, RDNA 3 those of side 16.
+    pub fn runs(&self, case: &Case) -> bool {
+        case.matrices.is_none_or(|side| self.matrices && side == 16)
     }
 
     /// The driver's version, as `Mesa 25.0.7-2`.
@@ -231,11 +239,24 @@ fn driver(instance: &ash::Instance, physical: vk::PhysicalDevice) -> Result<Stri
     Ok(info.to_string_lossy().into_owned())
 }
 
+fn has_matrices(
+    instance: &ash::Instance,
+    physical: vk::PhysicalDevice,
+) -> Result<bool, vk::Result> {
+    // SAFETY: the device is the instance's.
+    let found = unsafe { instance.enumerate_device_extension_properties(physical) }?;
+    let name = ash::khr::cooperative_matrix::NAME;
+    Ok(found
+        .iter()
+        .any(|it| it.extension_name_as_c_str() == Ok(name)))
+}
+
 /// A device with every feature that the driver offers, so that no shader lacks one, and the robust buffer access that
 /// wgpu asks for where it is offered.
 fn device(
     instance: &ash::Instance,
     physical: vk::PhysicalDevice,
+    matrices: bool,
 ) -> Result<ash::Device, vk::Result> {
     let mut robust = vk::PhysicalDeviceRobustness2FeaturesEXT::default();
     let mut executable = vk::PhysicalDevicePipelineExecutablePropertiesFeaturesKHR::default();
@@ -248,14 +269,21 @@ fn device(
         .push_next(&mut v11)
         .push_next(&mut v12)
         .push_next(&mut v13);
+    let mut cooperative = vk::PhysicalDeviceCooperativeMatrixFeaturesKHR::default();
+    if matrices {
+        features = features.push_next(&mut cooperative);
+    }
     // SAFETY: a well-formed chain, filled by the driver and handed back as it is; all of it lives to the end of the calls.
     unsafe {
         instance.get_physical_device_features2(physical, &mut features);
         let queues = [vk::DeviceQueueCreateInfo::default().queue_priorities(&[1.0])];
-        let extensions = [
+        let mut extensions = vec![
             ash::khr::pipeline_executable_properties::NAME.as_ptr(),
             ash::ext::robustness2::NAME.as_ptr(),
         ];
+        if matrices {
+            extensions.push(ash::khr::cooperative_matrix::NAME.as_ptr());
+        }
         let create = vk::DeviceCreateInfo::default()
             .queue_create_infos(&queues)
             .enabled_extension_names(&extensions)

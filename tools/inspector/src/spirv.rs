@@ -1,6 +1,6 @@
 //! Every variant of every kernel as the SPIR-V that wgpu would hand to a Vulkan driver.
 
-use kinesic::gpu::{Precision, Variant};
+use kinesic::gpu::Variant;
 use kinesic::kernels::{Kernel, all};
 use naga::back::pipeline_constants::process_overrides;
 use naga::back::spv;
@@ -48,6 +48,8 @@ pub struct Case {
     pub variant: String,
     /// Whether the text has 64-bit integers: only the variants for software adapters do, which no GPU runs.
     pub software: bool,
+    /// The side of its cooperative matrices, if it has any.
+    pub matrices: Option<u32>,
     /// SPIR-V.
     pub words: Vec<u32>,
     /// What it binds.
@@ -82,16 +84,16 @@ pub fn kernels(names: &[String]) -> Result<Vec<Kernel>, SpirvError> {
 /// [`SpirvError::Refused`].
 pub fn cases(kernel: &Kernel) -> Result<Vec<Case>, SpirvError> {
     let mut cases = Vec::new();
-    for precision in [Precision::F32, Precision::F16] {
-        let variants = kernel.variants.iter();
-        let mut variants = variants.filter(|it| it.precision() == precision).peekable();
-        // The variants of one precision share their text: it is parsed once.
-        let Some(first) = variants.peek() else {
-            continue;
-        };
-        let (module, info) = parse(kernel, first)?;
-        for variant in variants {
-            cases.push(case(kernel.shader.name, variant, &module, &info)?);
+    let mut last: Option<(String, naga::Module, ModuleInfo)> = None;
+    for variant in &kernel.variants {
+        // Neighbours mostly share their text: it is parsed once.
+        let text = kernel.shader.text(variant);
+        if last.as_ref().is_none_or(|(parsed, ..)| *parsed != text) {
+            let (module, info) = parse(kernel, variant)?;
+            last = Some((text.into_owned(), module, info));
+        }
+        if let Some((_, module, info)) = &last {
+            cases.push(case(kernel.shader.name, variant, module, info)?);
         }
     }
     Ok(cases)
@@ -147,6 +149,7 @@ fn case(
         kernel,
         variant: variant.to_string(),
         software: has_long_integers(&module),
+        matrices: side_of_matrices(&module),
         words,
         bindings: bindings(&module),
     })
@@ -179,6 +182,14 @@ fn has_long_integers(module: &naga::Module) -> bool {
         };
         scalar.width == 8 && matches!(scalar.kind, ScalarKind::Sint | ScalarKind::Uint)
     })
+}
+
+fn side_of_matrices(module: &naga::Module) -> Option<u32> {
+    let mut sides = module.types.iter().filter_map(|(_, it)| match it.inner {
+        naga::TypeInner::CooperativeMatrix { columns, .. } => Some(columns as u32),
+        _ => None,
+    });
+    sides.next()
 }
 
 fn bindings(module: &naga::Module) -> Vec<Binding> {

@@ -1,0 +1,283 @@
+//! The forward pass with cooperative matrices, on adapters that have them: `tools/install-matrices.sh` brings one.
+
+use super::{SEED, map_and_rectify, shapes};
+use half::f16;
+use kernels_tests::Reference;
+use kernels_tests::conv::{self as reference, Conv2dShape};
+use kernels_tests::harness::{execute_as_is, gpu, pad, unpad};
+use kernels_tests::layout::filters;
+use kernels_tests::random::Draw;
+use kinesic::gpu::{Matrices, Precision};
+use kinesic::kernels::conv::{self, Conv2dForward, ForwardEpilogue};
+use kinesic::kernels::{Access, padded};
+
+/// Precisions and sides of the adapter's matrices.
+fn sides() -> Vec<(Precision, usize)> {
+    let matrices = gpu().matrices();
+    let mut sides = Vec::new();
+    if matrices.half16 {
+        sides.push((Precision::F16, 16));
+    }
+    if matrices.half8 {
+        sides.push((Precision::F16, 8));
+    }
+    if matrices.single8 {
+        sides.push((Precision::F32, 8));
+    }
+    if sides.is_empty() {
+        let needed = std::env::var_os("KINESIC_NEEDS_MATRICES").is_some();
+        assert!(
+            !needed,
+            "the adapter has no matrices, but was chosen for them"
+        );
+        eprintln!("skipped: the adapter has no cooperative matrices");
+    }
+    sides
+}
+
+/// Values that are the same in f16.
+fn rounded(values: Vec<f64>) -> Vec<f64> {
+    let round = |value| f64::from(f16::from_f64(value).to_f32());
+    values.into_iter().map(round).collect()
+}
+
+struct Problem {
+    shape: Conv2dShape,
+    x: Vec<f64>,
+    weight: Vec<f64>,
+    bias: Vec<f64>,
+    scale: Vec<f64>,
+    shift: Vec<f64>,
+    residual: Vec<f64>,
+}
+
+impl Problem {
+    fn drawn(index: usize, shape: Conv2dShape) -> Self {
+        let mut draw = Draw::new(&format!("forward with matrices {index}"), SEED);
+        Self {
+            shape,
+            x: rounded(draw.tensor(shape.input_len(), 1.0)),
+            weight: rounded(draw.tensor(shape.weight_len(), 1.0)),
+            bias: draw.tensor(shape.k, 1.0),
+            scale: draw.tensor(shape.k, 2.0),
+            shift: draw.tensor(shape.k, 3.0),
+            residual: rounded(draw.tensor(shape.output_len(), 3.0)),
+        }
+    }
+
+    fn y(&self, epilogue: ForwardEpilogue) -> Reference {
+        let bias = epilogue.bias.then_some(&self.bias[..]);
+        let mut y = reference::conv2d(&self.shape, &self.x, &self.weight, bias);
+        let map = (&self.scale[..], &self.shift[..]);
+        map_and_rectify(&mut y, epilogue.affine.then_some(map), false);
+        for (index, residual) in self.residual.iter().enumerate() {
+            if epilogue.residual {
+                y.add(index, *residual);
+            }
+        }
+        map_and_rectify(&mut y, None, epilogue.relu);
+        y
+    }
+
+    /// What the kernel writes.
+    fn run(&self, kernel: &Conv2dForward, precision: Precision, side: usize) -> Vec<Vec<f32>> {
+        let (shape, epilogue) = (&self.shape, kernel.epilogue);
+        let mut inputs = vec![pad(&self.x, shape.c), filters(shape, &self.weight)];
+        if epilogue.bias {
+            inputs.push(pad(&self.bias, shape.k));
+        }
+        if epilogue.affine {
+            let rows = [&self.scale, &self.shift];
+            inputs.push(rows.map(|row| pad(row, shape.k)).concat());
+        }
+        if epilogue.residual {
+            inputs.push(pad(&self.residual, shape.k));
+        }
+        let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
+        let call = kernel.call_in_matrices(precision, side).unwrap();
+        execute_as_is(&call, &inputs)
+    }
+}
+
+fn kernel(shape: Conv2dShape, epilogue: ForwardEpilogue) -> Conv2dForward {
+    Conv2dForward {
+        epilogue,
+        ..Conv2dForward::new(shape.into(), false)
+    }
+}
+
+fn epilogues() -> impl Iterator<Item = ForwardEpilogue> {
+    (0..32).map(|bits| ForwardEpilogue {
+        bias: bits & 1 > 0,
+        affine: bits & 2 > 0,
+        residual: bits & 4 > 0,
+        relu: bits & 8 > 0,
+        stats: bits & 16 > 0,
+    })
+}
+
+/// Backbone layers and drawn ones as for the base kernel, and the edges of a tile of 64 pixels, 64 channels and 16 products.
+fn all_shapes() -> Vec<Conv2dShape> {
+    let mut shapes = shapes();
+    for (w, c, k) in [(63, 31, 64), (64, 33, 65), (129, 16, 63)] {
+        let line = Conv2dShape { h: 1, ..shapes[0] };
+        shapes.push(Conv2dShape { w, c, k, ..line });
+    }
+    shapes
+}
+
+/// What a value summed of `depth` products may be off. An error of rounding at each step of a random walk, as everywhere; and
+/// as matrix units may cut digits off where others round, one that adds up over the matrices of 8 products.
+fn tolerance(depth: usize, magnitude: f64) -> f64 {
+    let depth = depth as f64;
+    (4.0 * depth.sqrt() + depth / 8.0 + 4.0) * f64::powi(2.0, -24) * magnitude
+}
+
+fn check_all(what: &str, got: &[f32], want: &[f64], allowed: &[f64]) {
+    assert_eq!([got.len(), allowed.len()], [want.len(); 2], "{what}");
+    for (index, ((got, want), allowed)) in got.iter().zip(want).zip(allowed).enumerate() {
+        let far = (f64::from(*got) - want).abs();
+        let right = far <= *allowed;
+        assert!(
+            right,
+            "{what}: element {index} is {got}, not {want} ± {allowed}"
+        );
+    }
+}
+
+/// Mean and centred sum of squares of each group of the values that are wanted, each known to its own tolerance.
+fn check_groups(what: &str, channels: usize, want: &Reference, allowed: &[f64], partials: &[f32]) {
+    let mut rest = partials.chunks_exact(2 * padded(channels));
+    let rows = Conv2dForward::GROUP_ROWS * channels;
+    for (values, allowed) in want.value.chunks(rows).zip(allowed.chunks(rows)) {
+        let count = (values.len() / channels) as f64;
+        let column = |k: usize| values.iter().skip(k).step_by(channels);
+        let mut expected = [vec![], vec![]];
+        let mut tolerances = [vec![], vec![]];
+        for k in 0..channels {
+            let mean = column(k).sum::<f64>() / count;
+            let size = column(k).map(|v| v.abs()).sum::<f64>() / count;
+            let off = allowed.iter().skip(k).step_by(channels);
+            let of_mean = off.clone().sum::<f64>() / count + tolerance(64, size);
+            let m2: f64 = column(k).map(|v| (v - mean).powi(2)).sum();
+            let of_m2 = column(k).zip(off).map(|(v, off)| {
+                let (far, off) = ((v - mean).abs(), off + of_mean);
+                2.0 * far * off + off * off
+            });
+            expected[0].push(mean);
+            expected[1].push(m2);
+            tolerances[0].push(of_mean);
+            tolerances[1].push(of_m2.sum::<f64>() + tolerance(64, m2));
+        }
+        let group = rest.next().unwrap();
+        let parts = [
+            group.split_at(padded(channels)).0,
+            group.split_at(padded(channels)).1,
+        ];
+        for (index, name) in ["mean", "m2"].into_iter().enumerate() {
+            let what = format!("{name}, {what}");
+            let got = unpad(&what, parts[index], channels);
+            check_all(&what, &got, &expected[index], &tolerances[index]);
+        }
+    }
+    assert!(rest.next().is_none(), "{what}: more groups than pixels");
+}
+
+#[test]
+fn matches_reference_on_drawn_shapes_and_every_epilogue_on_some() {
+    let sides = sides();
+    let shapes = if sides.is_empty() {
+        vec![]
+    } else {
+        all_shapes()
+    };
+    for (index, shape) in shapes.into_iter().enumerate() {
+        let problem = Problem::drawn(index, shape);
+        // Three a shape, so that each epilogue meets two shapes: a software adapter takes seconds to compile one.
+        for epilogue in epilogues().skip(index % 11).step_by(11) {
+            let want = problem.y(epilogue);
+            for &(precision, side) in &sides {
+                let what = format!("seed {SEED}, {precision:?} {side}, {epilogue:?}, {shape:?}");
+                let got = problem.run(&kernel(shape, epilogue), precision, side);
+                let y = unpad(&what, &got[0], shape.k);
+                let depth = shape.r * shape.s * shape.c + 3;
+                let sums = want.magnitude.iter().map(|size| tolerance(depth, *size));
+                let sums: Vec<_> = sums.collect();
+                // What is stored in f16 is rounded once more: half a step, or half of the smallest.
+                let storage = if precision == Precision::F16 {
+                    f64::powi(2.0, -11)
+                } else {
+                    0.0
+                };
+                let stored = sums.iter().zip(&want.value).map(|(sum, value)| {
+                    (1.0 + storage) * sum + storage * value.abs() + f64::powi(2.0, -25)
+                });
+                check_all(&what, &y, &want.value, &stored.collect::<Vec<_>>());
+                if epilogue.stats {
+                    check_groups(&what, shape.k, &want, &sums, &got[1]);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn repeats_bit_for_bit() {
+    let problem = Problem::drawn(3, shapes()[3]);
+    let epilogue = ForwardEpilogue {
+        stats: true,
+        ..ForwardEpilogue::default()
+    };
+    for (precision, side) in sides() {
+        let bits = || {
+            let outputs = problem.run(&kernel(problem.shape, epilogue), precision, side);
+            let outputs = outputs.concat().into_iter();
+            outputs.map(f32::to_bits).collect::<Vec<_>>()
+        };
+        assert_eq!(bits(), bits(), "{precision:?} {side}");
+    }
+}
+
+#[test]
+fn touches_what_the_base_kernel_touches() {
+    for epilogue in epilogues() {
+        let kernel = kernel(shapes()[2], epilogue);
+        let base = kernel.call().unwrap().stored(Precision::F16);
+        for side in [8, 16] {
+            let call = kernel.call_in_matrices(Precision::F16, side).unwrap();
+            assert_eq!(call.extents, base.extents, "{epilogue:?}");
+            assert_eq!(call.flops, base.flops);
+            let last = call.extents.last().unwrap();
+            assert_eq!(last.access == Access::Write, epilogue.stats);
+        }
+    }
+}
+
+#[test]
+fn is_offered_where_the_device_has_the_matrices_and_the_convolution_fills_them() {
+    let large = kernel(shapes()[2], ForwardEpilogue::default());
+    let matrices = Matrices {
+        half16: true,
+        ..Matrices::NONE
+    };
+    let offered = |kernel: &Conv2dForward, precision, matrices| {
+        let call = kernel.call_with_matrices(precision, matrices);
+        call.unwrap().map(|call| call.variant.to_string())
+    };
+    let half = offered(&large, Precision::F16, matrices);
+    assert_eq!(half.as_deref(), Some("f16_large1"));
+    assert_eq!(offered(&large, Precision::F32, matrices), None);
+    assert_eq!(offered(&large, Precision::F16, Matrices::NONE), None);
+    let small = Conv2dForward::new(conv::Conv2dShape::linear(64, 16, 64), false);
+    assert_eq!(offered(&small, Precision::F16, matrices), None);
+    let few = Conv2dForward::new(conv::Conv2dShape::linear(64, 64, 16), false);
+    assert_eq!(offered(&few, Precision::F16, matrices), None);
+}
+
+#[test]
+fn rejects_sides_that_there_are_not() {
+    let kernel = kernel(shapes()[2], ForwardEpilogue::default());
+    for (precision, side) in [(Precision::F32, 16), (Precision::F16, 4)] {
+        assert!(kernel.call_in_matrices(precision, side).is_err());
+    }
+}
