@@ -1,7 +1,7 @@
 // conv2d_forward_winograd_filter: the filters of a 3 × 3 convolution as Winograd's F(4×4, 3×3) multiplies them (Lavin and Gray, arXiv:1509.09308).
 //   u[i,j,c,k] = Σ_{r,s} G[i,r] · G[j,s] · weight[r,s,c,k],     G the 6 × 3 matrix for the points 0, ±1, ±2, ∞
-// Layout: weight [3,3,C,K/4], u [6,6,C,K/4]; a vec4 of f32 travels as two u64.
-// Work:   an invocation does one vec4 of K of one c: 9 loads, 36 stores.
+// Layout: weight [3,3,C,K/4], u [6,6,C,K/4]; two f32 travel as one u64.
+// Work:   an invocation does two k of one c: 9 loads, 36 stores. Four take longer to compile and are no faster.
 // Needs:  int64.
 
 struct Params {
@@ -10,24 +10,22 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> weight: array<vec2<u64>>;
-@group(0) @binding(2) var<storage, read_write> u: array<vec2<u64>>;
+@group(0) @binding(1) var<storage, read_write> weight: array<u64>;
+@group(0) @binding(2) var<storage, read_write> u: array<u64>;
 
-fn unpack(v: vec2<u64>) -> vec4f {
-    let low = vec2u(v);
-    let high = vec2u(v >> vec2u(32u));
-    return bitcast<vec4f>(vec4u(low.x, high.x, low.y, high.y));
+fn unpack(v: u64) -> vec2f {
+    return bitcast<vec2f>(vec2u(u32(v), u32(v >> 32u)));
 }
 
-fn pack(v: vec4f) -> vec2<u64> {
-    let bits = bitcast<vec4u>(v);
-    return vec2<u64>(bits.xz) | (vec2<u64>(bits.yw) << vec2u(32u));
+fn pack(v: vec2f) -> u64 {
+    let bits = bitcast<vec2u>(v);
+    return u64(bits.x) | (u64(bits.y) << 32u);
 }
 
-struct Six { a: vec4f, b: vec4f, c: vec4f, d: vec4f, e: vec4f, f: vec4f }
+struct Six { a: vec2f, b: vec2f, c: vec2f, d: vec2f, e: vec2f, f: vec2f }
 
 // G · (a, b, c).
-fn transform(a: vec4f, b: vec4f, c: vec4f) -> Six {
+fn transform(a: vec2f, b: vec2f, c: vec2f) -> Six {
     let even = -(a + c) / 6.0;
     let far = a / 24.0 + c / 6.0;
     return Six(0.25 * a, even - b / 6.0, even + b / 6.0, far + b / 12.0, far - b / 12.0, c);
@@ -52,7 +50,7 @@ fn conv2d_forward_winograd_filter(
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let step = 4u * params.c4 * params.k4;
+    let step = 8u * params.c4 * params.k4;
     let at = (group.x + group.y * groups.x) * 64u + local;
     if at >= step {
         return;

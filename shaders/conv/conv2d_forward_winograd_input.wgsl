@@ -1,7 +1,7 @@
 // conv2d_forward_winograd_input: the input of a 3 × 3 convolution, in overlapping windows of 6 × 6, as Winograd's F(4×4, 3×3) multiplies it.
 //   v[i,j,t,c] = Σ_{y,x} Bt[i,y] · Bt[j,x] · x[n, 4·ty + y - ph, 4·tx + x - pw, c],     t = (n, ty, tx), 0 outside x
-// Layout: x [N,H,W,C/4], v [6,6,T,C/4] in f32; a vec4 of f32 travels as two u64. T = N·tiles_h·tiles_w.
-// Work:   an invocation does one vec4 of C of one window: 36 loads, 36 stores.
+// Layout: x [N,H,W,C/4], v [6,6,T,C/4] in f32; two f32 travel as one u64. T = N·tiles_h·tiles_w.
+// Work:   an invocation does two c of one window: 36 loads, 36 stores. Four take longer to compile and are no faster.
 // Needs:  int64. At most 2²⁴ invocations. Variants: f16.
 
 struct Params {
@@ -11,24 +11,22 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> x: array<Stored>;
-@group(0) @binding(2) var<storage, read_write> v: array<vec2<u64>>;
+@group(0) @binding(2) var<storage, read_write> v: array<u64>;
 
-fn unpack(v: vec2<u64>) -> vec4f {
-    let low = vec2u(v);
-    let high = vec2u(v >> vec2u(32u));
-    return bitcast<vec4f>(vec4u(low.x, high.x, low.y, high.y));
+fn unpack(v: u64) -> vec2f {
+    return bitcast<vec2f>(vec2u(u32(v), u32(v >> 32u)));
 }
 
-fn pack(v: vec4f) -> vec2<u64> {
-    let bits = bitcast<vec4u>(v);
-    return vec2<u64>(bits.xz) | (vec2<u64>(bits.yw) << vec2u(32u));
+fn pack(v: vec2f) -> u64 {
+    let bits = bitcast<vec2u>(v);
+    return u64(bits.x) | (u64(bits.y) << 32u);
 }
 
-// A vec4 of activations, as it lies in memory.
-alias Stored = vec2<u64>; // only f32
-// only f16: alias Stored = u64;
-fn widen(v: Stored) -> vec4f { return unpack(v); } // only f32
-// only f16: fn widen(v: Stored) -> vec4f { return vec4f(unpack2x16float(u32(v)), unpack2x16float(u32(v >> 32u))); }
+// Two activations, as they lie in memory.
+alias Stored = u64; // only f32
+// only f16: alias Stored = u32;
+fn widen(v: Stored) -> vec2f { return unpack(v); } // only f32
+// only f16: fn widen(v: Stored) -> vec2f { return unpack2x16float(v); }
 
 // a / b for a below 2²⁴: the lanes divide one after the other where integers do.
 fn divide(a: u32, b: u32) -> u32 {
@@ -37,7 +35,7 @@ fn divide(a: u32, b: u32) -> u32 {
     return select(select(near, near + 1u, rest >= i32(b)), near - 1u, rest < 0);
 }
 
-struct Six { a: vec4f, b: vec4f, c: vec4f, d: vec4f, e: vec4f, f: vec4f }
+struct Six { a: vec2f, b: vec2f, c: vec2f, d: vec2f, e: vec2f, f: vec2f }
 
 // Bt · v.
 fn transform(v: Six) -> Six {
@@ -48,14 +46,14 @@ fn transform(v: Six) -> Six {
     return Six(4.0 * v.a - 5.0 * v.c + v.e, even + odd, even - odd, far_even + far_odd, far_even - far_odd, 4.0 * v.b - 5.0 * v.d + v.f);
 }
 
-// The first vector of an input pixel, and 1, or 0 outside the image. What lies above or left of it has wrapped.
+// The first pair of an input pixel, and 1, or 0 outside the image. What lies above or left of it has wrapped.
 fn tap(image: u32, y: u32, x: u32) -> vec2u {
     let inside = y < params.h && x < params.w;
-    return vec2u(select(0u, ((image + y) * params.w + x) * params.c4, inside), u32(inside));
+    return vec2u(select(0u, ((image + y) * params.w + x) * 2u * params.c4, inside), u32(inside));
 }
 
-fn masked(value: vec4f, tap: vec2u) -> vec4f {
-    return select(vec4f(), value, tap.y == 1u);
+fn masked(value: vec2f, tap: vec2u) -> vec2f {
+    return select(vec2f(), value, tap.y == 1u);
 }
 
 fn row(image: u32, y: u32, left: u32, c: u32) -> Six {
@@ -89,13 +87,14 @@ fn conv2d_forward_winograd_input(
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let step = params.tiles * params.c4;
+    let pairs = 2u * params.c4;
+    let step = params.tiles * pairs;
     let at = (group.x + group.y * groups.x) * 64u + local;
     if at >= step {
         return;
     }
-    let tile = divide(at, params.c4);
-    let c = at - tile * params.c4;
+    let tile = divide(at, pairs);
+    let c = at - tile * pairs;
     let line = divide(tile, params.tiles_w);
     let image = divide(line, params.tiles_h);
     let top = 4u * (line - image * params.tiles_h) - params.pad_h;

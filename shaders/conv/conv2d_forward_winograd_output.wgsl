@@ -1,9 +1,10 @@
 // conv2d_forward_winograd_output: the output of a 3 × 3 convolution, in tiles of 4 × 4, from the products of Winograd's F(4×4, 3×3).
 //   y[n, 4·ty + a, 4·tx + b, k] = Σ_{i,j} At[a,i] · At[b,j] · m[i,j,t,k],     t = (n, ty, tx)
 //   BIAS: y += bias[k]     AFFINE: then y = y · scale[k] + shift[k]     RESIDUAL: then y += residual     RELU: then max(y, 0)
-// Layout: m [6,6,T,K/4] in f32, bias [K/4], affine [2,K/4]: scale, shift; y, residual [N,Ho,Wo,K/4]; a vec4 of f32 travels as two
-//         u64. T = N·tiles_h·tiles_w. What the variant does not name is not touched.
-// Work:   an invocation does one vec4 of K of one tile: 36 loads, up to 16 stores; what lies beyond the image is skipped.
+// Layout: m [6,6,T,K/4] in f32, bias [K/4], affine [2,K/4]: scale, shift; y, residual [N,Ho,Wo,K/4]; two f32 travel as
+//         one u64. T = N·tiles_h·tiles_w. What the variant does not name is not touched.
+// Work:   an invocation does two k of one tile: 36 loads, up to 16 stores; what lies beyond the image is skipped. Four take
+//         longer to compile and are no faster.
 // Needs:  int64. At most 2²⁴ invocations. Variants: f16, BIAS, AFFINE, RESIDUAL, RELU.
 
 override BIAS: bool = false;
@@ -17,30 +18,28 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> m: array<vec2<u64>>;
+@group(0) @binding(1) var<storage, read_write> m: array<u64>;
 @group(0) @binding(2) var<storage, read_write> y: array<Stored>;
-@group(0) @binding(3) var<storage, read_write> bias: array<vec2<u64>>;
-@group(0) @binding(4) var<storage, read_write> affine: array<vec2<u64>>;
+@group(0) @binding(3) var<storage, read_write> bias: array<u64>;
+@group(0) @binding(4) var<storage, read_write> affine: array<u64>;
 @group(0) @binding(5) var<storage, read_write> residual: array<Stored>;
 
-fn unpack(v: vec2<u64>) -> vec4f {
-    let low = vec2u(v);
-    let high = vec2u(v >> vec2u(32u));
-    return bitcast<vec4f>(vec4u(low.x, high.x, low.y, high.y));
+fn unpack(v: u64) -> vec2f {
+    return bitcast<vec2f>(vec2u(u32(v), u32(v >> 32u)));
 }
 
-fn pack(v: vec4f) -> vec2<u64> {
-    let bits = bitcast<vec4u>(v);
-    return vec2<u64>(bits.xz) | (vec2<u64>(bits.yw) << vec2u(32u));
+fn pack(v: vec2f) -> u64 {
+    let bits = bitcast<vec2u>(v);
+    return u64(bits.x) | (u64(bits.y) << 32u);
 }
 
-// A vec4 of activations, as it lies in memory.
-alias Stored = vec2<u64>; // only f32
-// only f16: alias Stored = u64;
-fn widen(v: Stored) -> vec4f { return unpack(v); } // only f32
-// only f16: fn widen(v: Stored) -> vec4f { return vec4f(unpack2x16float(u32(v)), unpack2x16float(u32(v >> 32u))); }
-fn narrow(v: vec4f) -> Stored { return pack(v); } // only f32
-// only f16: fn narrow(v: vec4f) -> Stored { return u64(pack2x16float(v.xy)) | (u64(pack2x16float(v.zw)) << 32u); }
+// Two activations, as they lie in memory.
+alias Stored = u64; // only f32
+// only f16: alias Stored = u32;
+fn widen(v: Stored) -> vec2f { return unpack(v); } // only f32
+// only f16: fn widen(v: Stored) -> vec2f { return unpack2x16float(v); }
+fn narrow(v: vec2f) -> Stored { return pack(v); } // only f32
+// only f16: fn narrow(v: vec2f) -> Stored { return pack2x16float(v); }
 
 // a / b for a below 2²⁴: the lanes divide one after the other where integers do.
 fn divide(a: u32, b: u32) -> u32 {
@@ -49,10 +48,10 @@ fn divide(a: u32, b: u32) -> u32 {
     return select(select(near, near + 1u, rest >= i32(b)), near - 1u, rest < 0);
 }
 
-struct Quad { a: vec4f, b: vec4f, c: vec4f, d: vec4f }
+struct Quad { a: vec2f, b: vec2f, c: vec2f, d: vec2f }
 
 // At · (a, .., f).
-fn transform(a: vec4f, b: vec4f, c: vec4f, d: vec4f, e: vec4f, f: vec4f) -> Quad {
+fn transform(a: vec2f, b: vec2f, c: vec2f, d: vec2f, e: vec2f, f: vec2f) -> Quad {
     let sum = b + c;
     let rest = b - c;
     let far_sum = d + e;
@@ -71,12 +70,12 @@ fn column(at: u32, step: u32) -> Quad {
 }
 
 // What the epilogue reads for a column.
-struct Column { k: u32, offset: vec4f, scale: vec4f, shift: vec4f }
+struct Column { k: u32, offset: vec2f, scale: vec2f, shift: vec2f }
 
-// What follows the sum at one pixel: its row of all images, its column, its vector of channels.
-fn finish(row: u32, x: u32, sum: vec4f, column: Column) {
+// What follows the sum at one pixel: its row of all images, its column, its pair of channels.
+fn finish(row: u32, x: u32, sum: vec2f, column: Column) {
     if x < params.wo {
-        let at = (row * params.wo + x) * params.k4 + column.k;
+        let at = (row * params.wo + x) * 2u * params.k4 + column.k;
         var value = sum;
         if BIAS {
             value += column.offset;
@@ -88,7 +87,7 @@ fn finish(row: u32, x: u32, sum: vec4f, column: Column) {
             value += widen(residual[at]);
         }
         if RELU {
-            value = max(value, vec4f());
+            value = max(value, vec2f());
         }
         y[at] = narrow(value);
     }
@@ -110,23 +109,24 @@ fn conv2d_forward_winograd_output(
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let step = params.tiles * params.k4;
+    let pairs = 2u * params.k4;
+    let step = params.tiles * pairs;
     let at = (group.x + group.y * groups.x) * 64u + local;
     if at >= step {
         return;
     }
-    let tile = divide(at, params.k4);
+    let tile = divide(at, pairs);
     let line = divide(tile, params.tiles_w);
     let image = divide(line, params.tiles_h);
     let oy = 4u * (line - image * params.tiles_h);
     let ox = 4u * (tile - line * params.tiles_w);
-    var out = Column(at - tile * params.k4, vec4f(), vec4f(), vec4f());
+    var out = Column(at - tile * pairs, vec2f(), vec2f(), vec2f());
     if BIAS {
         out.offset = unpack(bias[out.k]);
     }
     if AFFINE {
         out.scale = unpack(affine[out.k]);
-        out.shift = unpack(affine[params.k4 + out.k]);
+        out.shift = unpack(affine[pairs + out.k]);
     }
     let p = column(at, step);
     let q = column(at + step, step);

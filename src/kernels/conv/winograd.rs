@@ -69,7 +69,7 @@ impl WinogradForward {
         };
         let sizes = Sizes::new(&shape, PRODUCT.name).ok().filter(|_| fits)?;
         let (c4, k4) = (sizes.c4(), sizes.k4());
-        let invocations = kernel.tiles().checked_mul(c4.max(k4))?;
+        let invocations = kernel.tiles().checked_mul(2 * c4.max(k4))?;
         let layers = POSITIONS * k4.div_ceil(COLUMNS);
         (invocations <= MAX_INVOCATIONS && layers <= MAX_GROUPS).then_some(kernel)
     }
@@ -151,7 +151,7 @@ impl WinogradForward {
     /// [`KernelError::TooLarge`].
     pub fn filter(&self) -> Result<Call, KernelError> {
         let sizes = self.sizes()?;
-        let groups = (4 * sizes.c4() * sizes.k4()).div_ceil(INVOCATIONS);
+        let groups = (8 * sizes.c4() * sizes.k4()).div_ceil(INVOCATIONS);
         let call = Call::new(FILTER, Variant::new(), &self.params(&sizes)?, groups as u64)?;
         let len = self.filter_len()?;
         // Nine columns of filters, 14 operations for six of them.
@@ -172,7 +172,7 @@ impl WinogradForward {
         let (tiles, params) = (self.tiles(), self.params(&sizes)?);
         let [u, v, m] = [self.filter_len()?, self.input_len()?, self.product_len()?];
         let transform = |shader, variant, vectors: usize| {
-            let groups = (tiles * vectors).div_ceil(INVOCATIONS);
+            let groups = (2 * tiles * vectors).div_ceil(INVOCATIONS);
             Call::new(shader, variant, &params, groups as u64)
         };
         // Twelve rows and columns of windows, 18 operations each.
