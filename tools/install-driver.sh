@@ -16,8 +16,7 @@ as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 options=()
 if [ "${ID:-}" = debian ] && [ "${VERSION_CODENAME:-}" = bookworm ]; then
     # The mirror that the machine uses for Debian itself also carries the backports.
-    mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null |
-        grep -vE '^[[:space:]]*#' | grep -oE '[a-z+]+://[^[:space:]]+/debian/?([[:space:]]|$)' | head -n 1 | tr -d '[:space:]' || true)
+    mirror=$(bash "$(dirname "$0")/debian-mirror.sh")
     if [ -n "$mirror" ] && ! grep -rqs bookworm-backports /etc/apt/sources.list /etc/apt/sources.list.d; then
         echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror bookworm-backports main" |
             as_root tee /etc/apt/sources.list.d/bookworm-backports.list >/dev/null

@@ -15,13 +15,13 @@ if [ ! -e "$root/usr/share/vulkan/icd.d/lvp_icd.json" ]; then
         { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mmdebstrap; } ||
         cannot "mmdebstrap cannot be installed"
     # The mirror that the machine uses for Debian itself.
-    mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null |
-        grep -vE '^[[:space:]]*#' | grep -oE '[a-z+]+://[^[:space:]]+/debian/?([[:space:]]|$)' | head -n 1 | tr -d '[:space:]' || true)
+    mirror=$(bash tools/debian-mirror.sh)
+    [ -n "$mirror" ] || cannot "apt has no mirror of Debian"
     rm -rf "$root" "$root.part"
     # A mirror that is a snapshot has lists that are past their date.
     mmdebstrap --mode=root --quiet --variant=minbase --aptopt='Acquire::Check-Valid-Until "false"' \
-        --include=mesa-vulkan-drivers,libvulkan1 sid "$root.part" "${mirror:-http://deb.debian.org/debian}" ||
-        { rm -rf "$root.part"; cannot "no Debian sid from ${mirror:-deb.debian.org}"; }
+        --include=mesa-vulkan-drivers,libvulkan1 sid "$root.part" "$mirror" ||
+        { rm -rf "$root.part"; cannot "no Debian sid from $mirror"; }
     mv "$root.part" "$root"
 fi
 

@@ -1,7 +1,7 @@
 //! Every variant of every kernel in the languages of the other drivers: SPIR-V for Vulkan, MSL for Metal, HLSL for DX12.
 
-use kinesic::gpu::{Precision, Variant};
-use kinesic::kernels::{Kernel, all};
+use kinesic::gpu::Variant;
+use kinesic::kernels::all;
 use naga::ShaderStage;
 use naga::back::pipeline_constants::process_overrides;
 use naga::back::{hlsl, msl, spv};
@@ -11,22 +11,9 @@ use std::process::{Command, Stdio};
 
 /// Hands each variant, its constants replaced by their values, to `write`.
 fn each(write: impl Fn(&str, &str, &naga::Module, &ModuleInfo)) {
-    each_where(|_, _| true, write);
-}
-
-/// Whether a shader has cooperative matrices: no HLSL has them, and no Metal those of f16.
-fn has_matrices(kernel: &Kernel) -> bool {
-    let source = kernel.shader.source;
-    source.contains("enable wgpu_cooperative_matrix;")
-}
-
-fn each_where(
-    wanted: impl Fn(&Kernel, &Variant) -> bool,
-    write: impl Fn(&str, &str, &naga::Module, &ModuleInfo),
-) {
     for kernel in all() {
         let name = kernel.shader.name;
-        for variant in kernel.variants.iter().filter(|it| wanted(&kernel, it)) {
+        for variant in &kernel.variants {
             let (module, info) = parse(&kernel.shader.text(variant));
             let what = format!("{name}, {variant}");
             let constants = constants(variant);
@@ -76,15 +63,18 @@ fn spirv_is_valid() {
             .unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!(words[0], 0x0723_0203, "{what}: SPIR-V's magic number");
         // The checker of Debian 12 does not know the capability; drivers that have it take the words.
-        let known = !module.types.iter().any(is_matrix);
-        if checker.is_ok() && known {
+        if checker.is_ok() && !has_matrices(module, None) {
             validate(what, &words);
         }
     });
 }
 
-fn is_matrix((_, kind): (naga::Handle<naga::Type>, &naga::Type)) -> bool {
-    matches!(kind.inner, naga::TypeInner::CooperativeMatrix { .. })
+/// Whether a module has cooperative matrices, of this scalar or of any.
+fn has_matrices(module: &naga::Module, of: Option<naga::Scalar>) -> bool {
+    module.types.iter().any(|(_, it)| match it.inner {
+        naga::TypeInner::CooperativeMatrix { scalar, .. } => of.is_none_or(|of| of == scalar),
+        _ => false,
+    })
 }
 
 fn validate(what: &str, words: &[u32]) {
@@ -105,10 +95,10 @@ fn validate(what: &str, words: &[u32]) {
 
 #[test]
 fn metal_has_every_variant() {
-    let wanted = |kernel: &Kernel, variant: &Variant| {
-        !has_matrices(kernel) || variant.precision() == Precision::F32
-    };
-    each_where(wanted, |what, name, module, info| {
+    each(|what, name, module, info| {
+        if has_matrices(module, Some(naga::Scalar::F16)) {
+            return; // none there
+        }
         let options = msl::Options {
             lang_version: (2, 4),
             ..Default::default()
@@ -125,8 +115,10 @@ fn metal_has_every_variant() {
 
 #[test]
 fn direct3d_has_every_variant() {
-    let wanted = |kernel: &Kernel, _: &Variant| !has_matrices(kernel);
-    each_where(wanted, |what, name, module, info| {
+    each(|what, name, module, info| {
+        if has_matrices(module, None) {
+            return; // none there
+        }
         let options = hlsl::Options {
             shader_model: hlsl::ShaderModel::V6_2,
             ..Default::default()

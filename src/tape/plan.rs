@@ -288,21 +288,13 @@ impl Plan {
             return;
         }
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-        {
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            for bound in &self.preparation {
-                bound.record(&mut pass);
-            }
-        }
+        record(&self.preparation, &mut encoder);
         self.gpu.queue.submit([encoder.finish()]);
     }
 
     /// Records one step into an encoder of the caller's.
     pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
-        let mut pass = encoder.begin_compute_pass(&Default::default());
-        for bound in &self.bound {
-            bound.record(&mut pass);
-        }
+        record(&self.bound, encoder);
     }
 
     /// Submits one step.
@@ -332,5 +324,13 @@ impl Plan {
         Ok(halves
             .map(|pair| f16::from_ne_bytes([pair[0], pair[1]]).to_f32())
             .collect())
+    }
+}
+
+/// Records dispatches in order, in a pass of their own.
+fn record(bound: &[Bound], encoder: &mut wgpu::CommandEncoder) {
+    let mut pass = encoder.begin_compute_pass(&Default::default());
+    for bound in bound {
+        bound.record(&mut pass);
     }
 }

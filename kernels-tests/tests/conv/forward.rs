@@ -35,7 +35,7 @@ impl Problem {
         }
     }
 
-    fn y(&self, epilogue: ForwardEpilogue) -> Reference {
+    pub(super) fn y(&self, epilogue: ForwardEpilogue) -> Reference {
         let y = reference::conv2d(&self.shape, &self.x, &self.weight, None);
         self.finished(y, epilogue)
     }
@@ -62,13 +62,19 @@ impl Problem {
 
     /// `y` and, where asked for, `partials`.
     fn run(&self, kernel: &Conv2dForward) -> Vec<Vec<f32>> {
+        let inputs = self.inputs(kernel.epilogue);
+        let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
+        execute(&kernel.call().unwrap(), &inputs)
+    }
+
+    /// What the kernel reads, in order of its bindings.
+    pub(super) fn inputs(&self, epilogue: ForwardEpilogue) -> Vec<Vec<f32>> {
         let mut inputs = vec![
             pad(&self.x, self.shape.c),
             filters(&self.shape, &self.weight),
         ];
-        inputs.extend(self.read_behind(kernel.epilogue));
-        let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
-        execute(&kernel.call().unwrap(), &inputs)
+        inputs.extend(self.read_behind(epilogue));
+        inputs
     }
 
     /// What the epilogue reads, in order of its bindings.

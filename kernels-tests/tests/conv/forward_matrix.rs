@@ -1,12 +1,11 @@
 //! The forward pass with cooperative matrices, on adapters that have them: `tools/install-matrices.sh` brings one.
 
-use super::{SEED, map_and_rectify, shapes};
+use super::forward::{Problem, epilogues};
+use super::{SEED, shapes};
 use half::f16;
 use kernels_tests::Reference;
-use kernels_tests::conv::{self as reference, Conv2dShape};
-use kernels_tests::harness::{execute_as_is, gpu, pad, unpad};
-use kernels_tests::layout::filters;
-use kernels_tests::random::Draw;
+use kernels_tests::conv::Conv2dShape;
+use kernels_tests::harness::{execute_as_is, gpu, unpad};
 use kinesic::gpu::{Matrices, Precision};
 use kinesic::kernels::conv::{self, Conv2dForward, ForwardEpilogue};
 use kinesic::kernels::{Access, padded};
@@ -35,68 +34,31 @@ fn sides() -> Vec<(Precision, usize)> {
     sides
 }
 
-/// Values that are the same in f16.
-fn rounded(values: Vec<f64>) -> Vec<f64> {
-    let round = |value| f64::from(f16::from_f64(value).to_f32());
-    values.into_iter().map(round).collect()
+/// A problem whose factors and residual are the same in f16.
+fn drawn(index: usize, shape: Conv2dShape) -> Problem {
+    let mut problem = Problem::drawn(index, shape);
+    let Problem {
+        x,
+        weight,
+        residual,
+        ..
+    } = &mut problem;
+    for value in x.iter_mut().chain(weight).chain(residual) {
+        *value = f64::from(f16::from_f64(*value).to_f32());
+    }
+    problem
 }
 
-struct Problem {
-    shape: Conv2dShape,
-    x: Vec<f64>,
-    weight: Vec<f64>,
-    bias: Vec<f64>,
-    scale: Vec<f64>,
-    shift: Vec<f64>,
-    residual: Vec<f64>,
-}
-
-impl Problem {
-    fn drawn(index: usize, shape: Conv2dShape) -> Self {
-        let mut draw = Draw::new(&format!("forward with matrices {index}"), SEED);
-        Self {
-            shape,
-            x: rounded(draw.tensor(shape.input_len(), 1.0)),
-            weight: rounded(draw.tensor(shape.weight_len(), 1.0)),
-            bias: draw.tensor(shape.k, 1.0),
-            scale: draw.tensor(shape.k, 2.0),
-            shift: draw.tensor(shape.k, 3.0),
-            residual: rounded(draw.tensor(shape.output_len(), 3.0)),
-        }
-    }
-
-    fn y(&self, epilogue: ForwardEpilogue) -> Reference {
-        let bias = epilogue.bias.then_some(&self.bias[..]);
-        let mut y = reference::conv2d(&self.shape, &self.x, &self.weight, bias);
-        let map = (&self.scale[..], &self.shift[..]);
-        map_and_rectify(&mut y, epilogue.affine.then_some(map), false);
-        for (index, residual) in self.residual.iter().enumerate() {
-            if epilogue.residual {
-                y.add(index, *residual);
-            }
-        }
-        map_and_rectify(&mut y, None, epilogue.relu);
-        y
-    }
-
-    /// What the kernel writes.
-    fn run(&self, kernel: &Conv2dForward, precision: Precision, side: usize) -> Vec<Vec<f32>> {
-        let (shape, epilogue) = (&self.shape, kernel.epilogue);
-        let mut inputs = vec![pad(&self.x, shape.c), filters(shape, &self.weight)];
-        if epilogue.bias {
-            inputs.push(pad(&self.bias, shape.k));
-        }
-        if epilogue.affine {
-            let rows = [&self.scale, &self.shift];
-            inputs.push(rows.map(|row| pad(row, shape.k)).concat());
-        }
-        if epilogue.residual {
-            inputs.push(pad(&self.residual, shape.k));
-        }
-        let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
-        let call = kernel.call_in_matrices(precision, side).unwrap();
-        execute_as_is(&call, &inputs)
-    }
+/// What the kernel writes.
+fn run(
+    problem: &Problem,
+    kernel: &Conv2dForward,
+    precision: Precision,
+    side: usize,
+) -> Vec<Vec<f32>> {
+    let inputs = problem.inputs(kernel.epilogue);
+    let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
+    execute_as_is(&kernel.call_in_matrices(precision, side).unwrap(), &inputs)
 }
 
 fn kernel(shape: Conv2dShape, epilogue: ForwardEpilogue) -> Conv2dForward {
@@ -104,16 +66,6 @@ fn kernel(shape: Conv2dShape, epilogue: ForwardEpilogue) -> Conv2dForward {
         epilogue,
         ..Conv2dForward::new(shape.into(), false)
     }
-}
-
-fn epilogues() -> impl Iterator<Item = ForwardEpilogue> {
-    (0..32).map(|bits| ForwardEpilogue {
-        bias: bits & 1 > 0,
-        affine: bits & 2 > 0,
-        residual: bits & 4 > 0,
-        relu: bits & 8 > 0,
-        stats: bits & 16 > 0,
-    })
 }
 
 /// Backbone layers and drawn ones as for the base kernel, and the edges of a tile of 64 pixels, 64 channels and 16 products.
@@ -192,13 +144,13 @@ fn matches_reference_on_drawn_shapes_and_every_epilogue_on_some() {
         all_shapes()
     };
     for (index, shape) in shapes.into_iter().enumerate() {
-        let problem = Problem::drawn(index, shape);
+        let problem = drawn(index, shape);
         // Three a shape, so that each epilogue meets two shapes: a software adapter takes seconds to compile one.
         for epilogue in epilogues().skip(index % 11).step_by(11) {
             let want = problem.y(epilogue);
             for &(precision, side) in &sides {
                 let what = format!("seed {SEED}, {precision:?} {side}, {epilogue:?}, {shape:?}");
-                let got = problem.run(&kernel(shape, epilogue), precision, side);
+                let got = run(&problem, &kernel(shape, epilogue), precision, side);
                 let y = unpad(&what, &got[0], shape.k);
                 let depth = shape.r * shape.s * shape.c + 3;
                 let sums = want.magnitude.iter().map(|size| tolerance(depth, *size));
@@ -223,14 +175,14 @@ fn matches_reference_on_drawn_shapes_and_every_epilogue_on_some() {
 
 #[test]
 fn repeats_bit_for_bit() {
-    let problem = Problem::drawn(3, shapes()[3]);
+    let problem = drawn(3, shapes()[3]);
     let epilogue = ForwardEpilogue {
         stats: true,
         ..ForwardEpilogue::default()
     };
     for (precision, side) in sides() {
         let bits = || {
-            let outputs = problem.run(&kernel(problem.shape, epilogue), precision, side);
+            let outputs = run(&problem, &kernel(problem.shape, epilogue), precision, side);
             let outputs = outputs.concat().into_iter();
             outputs.map(f32::to_bits).collect::<Vec<_>>()
         };

@@ -56,10 +56,10 @@ fn run(problem: &Problem, epilogue: ForwardEpilogue) -> Vec<f32> {
         &[&filters(shape, &problem.weight)],
     );
     let v = execute(&input, &[&pad(&problem.x, shape.c)]);
-    assert_eq!(u[0].len(), kernel.filter_len().unwrap());
-    assert_eq!(v[0].len(), kernel.input_len().unwrap());
+    let lens = kernel.scratch_lens().unwrap();
+    assert_eq!([u[0].len(), v[0].len()], lens[..2]);
     let m = execute(&product, &[&v[0], &u[0]]);
-    assert_eq!(m[0].len(), kernel.product_len().unwrap());
+    assert_eq!(m[0].len(), lens[2]);
     let mut inputs = m;
     inputs.extend(problem.read_behind(epilogue));
     let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();

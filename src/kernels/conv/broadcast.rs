@@ -12,7 +12,7 @@ const GRAD_INPUT: Shader = shader!("conv", "conv2d_grad_input_broadcast");
 const GRAD_WEIGHT: Shader = shader!("conv", "conv2d_grad_weight_broadcast");
 
 /// Lanes of a subgroup; other sizes have no use for these shaders.
-const LANES: usize = 8;
+pub(super) const LANES: usize = 8;
 /// `vec4`s of output channels that a lane sums for a pixel, and of rows of the weight's gradient.
 const COLUMNS: usize = 4;
 /// Pixels a workgroup: 4 subgroups of 8 lanes of 2, unless a variant has 4 of them.
@@ -20,7 +20,7 @@ const PIXELS: usize = 64;
 /// Pixels are divided as f32.
 const MAX_PIXELS: usize = 1 << 24;
 /// WebGPU's default for workgroups a dimension.
-const MAX_TILES: usize = 65535;
+pub(super) const MAX_TILES: usize = 65535;
 
 params!(ForwardParams {
     n: u32,

@@ -72,7 +72,12 @@ impl Conv2dForward {
         {
             return Ok(self.bind(call, &sizes));
         }
-        let call = self.bind(self.base(&sizes)?, &sizes);
+        self.bind_all(self.base(&sizes)?, &sizes)
+    }
+
+    /// The call with the bindings of the shaders that know statistics.
+    pub(super) fn bind_all(&self, call: Call, sizes: &Sizes) -> Result<Call, KernelError> {
+        let call = self.bind(call, sizes);
         if !self.epilogue.stats {
             return Ok(call.bind("partials", Access::Read, 0));
         }
@@ -81,8 +86,8 @@ impl Conv2dForward {
         Ok(call.bind("partials", Access::Write, partials))
     }
 
-    /// The call with the bindings that both shaders have.
-    pub(super) fn bind(&self, call: Call, sizes: &Sizes) -> Call {
+    /// The call with the bindings that all shaders have.
+    fn bind(&self, call: Call, sizes: &Sizes) -> Call {
         let ForwardEpilogue {
             bias,
             affine,

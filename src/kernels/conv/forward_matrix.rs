@@ -4,8 +4,8 @@ use super::Conv2dForward;
 use super::epilogue::ForwardEpilogue;
 use super::sizes::{Sizes, with};
 use crate::gpu::{Matrices, Precision, Shader, Variant};
-use crate::kernels::check::{all_flags, elements, rule};
-use crate::kernels::{Access, Call, Kernel, KernelError, Params, narrow, params, shader};
+use crate::kernels::check::{all_flags, rule};
+use crate::kernels::{Call, Kernel, KernelError, Params, narrow, params, shader};
 
 const FORWARD: Shader = shader!("conv", "conv2d_forward_matrix");
 
@@ -82,14 +82,8 @@ impl Conv2dForward {
             variant = variant.set("LARGE", true);
         }
         let groups = (tiles[0] * tiles[1]) as u64;
-        let call = self.bind(Call::new(FORWARD, variant, &params, groups)?, &sizes);
-        let call = if self.epilogue.stats {
-            let partials = elements(FORWARD.name, &[tiles[0], 2, columns])?;
-            call.bind("partials", Access::Write, partials)
-        } else {
-            call.bind("partials", Access::Read, 0)
-        };
-        Ok(call.stored(precision))
+        let call = Call::new(FORWARD, variant, &params, groups)?;
+        Ok(self.bind_all(call, &sizes)?.stored(precision))
     }
 }
 

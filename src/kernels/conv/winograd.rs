@@ -5,7 +5,7 @@
 //! arXiv:1509.09308.
 
 use super::Conv2dShape;
-use super::broadcast::pixels_each;
+use super::broadcast::{LANES, MAX_TILES, pixels_each};
 use super::epilogue::{ForwardEpilogue, when};
 use super::sizes::{Sizes, with};
 use crate::gpu::{Shader, Variant};
@@ -25,10 +25,6 @@ const POSITIONS: usize = 36;
 const INVOCATIONS: usize = 64;
 /// Invocations are divided as f32.
 const MAX_INVOCATIONS: usize = 1 << 24;
-/// WebGPU's default for workgroups a dimension.
-const MAX_GROUPS: usize = 65535;
-/// Lanes of a subgroup.
-const LANES: usize = 8;
 /// `vec4`s of output channels of a product.
 const COLUMNS: usize = 4;
 
@@ -71,7 +67,7 @@ impl WinogradForward {
         let (c4, k4) = (sizes.c4(), sizes.k4());
         let invocations = kernel.tiles().checked_mul(2 * c4.max(k4))?;
         let layers = POSITIONS * k4.div_ceil(COLUMNS);
-        (invocations <= MAX_INVOCATIONS && layers <= MAX_GROUPS).then_some(kernel)
+        (invocations <= MAX_INVOCATIONS && layers <= MAX_TILES).then_some(kernel)
     }
 
     /// Whether it is faster than [`Conv2dForward`](super::Conv2dForward) on software adapters, by a model of both: lanes' products
@@ -94,35 +90,16 @@ impl WinogradForward {
         self.shape.n * self.tiles[0] * self.tiles[1]
     }
 
-    /// Elements of the transformed filters `[6, 6, C, K]`.
+    /// Elements of what passes between the dispatches: the transformed filters `[6, 6, C, K]`, the transformed input
+    /// `[6, 6, tiles, C]` and the products `[6, 6, tiles, K]`.
     ///
     /// # Errors
-    /// [`KernelError::TooLarge`]; so of the other two.
-    pub fn filter_len(&self) -> Result<usize, KernelError> {
+    /// [`KernelError::TooLarge`].
+    pub fn scratch_lens(&self) -> Result<[usize; 3], KernelError> {
         let sizes = self.sizes()?;
-        elements(PRODUCT.name, &[POSITIONS, 4 * sizes.c4(), 4 * sizes.k4()])
-    }
-
-    /// Elements of the transformed input `[6, 6, tiles, C]`.
-    ///
-    /// # Errors
-    /// As [`WinogradForward::filter_len`].
-    pub fn input_len(&self) -> Result<usize, KernelError> {
-        elements(
-            PRODUCT.name,
-            &[POSITIONS, self.tiles(), 4 * self.sizes()?.c4()],
-        )
-    }
-
-    /// Elements of the products `[6, 6, tiles, K]`.
-    ///
-    /// # Errors
-    /// As [`WinogradForward::filter_len`].
-    pub fn product_len(&self) -> Result<usize, KernelError> {
-        elements(
-            PRODUCT.name,
-            &[POSITIONS, self.tiles(), 4 * self.sizes()?.k4()],
-        )
+        let (c, k, tiles) = (4 * sizes.c4(), 4 * sizes.k4(), self.tiles());
+        let len = |rows, columns| elements(PRODUCT.name, &[POSITIONS, rows, columns]);
+        Ok([len(c, k)?, len(tiles, c)?, len(tiles, k)?])
     }
 
     fn sizes(&self) -> Result<Sizes, KernelError> {
@@ -144,8 +121,8 @@ impl WinogradForward {
         Ok(with(&sizes.words[..7], &words))
     }
 
-    /// The transform of the filters, which depends on nothing else. Binds `weight` `[3, 3, C, K]` and `u`, of
-    /// [`filter_len`](Self::filter_len).
+    /// The transform of the filters, which depends on nothing else. Binds `weight` `[3, 3, C, K]` and `u`, the first of
+    /// [`scratch_lens`](Self::scratch_lens).
     ///
     /// # Errors
     /// [`KernelError::TooLarge`].
@@ -153,7 +130,7 @@ impl WinogradForward {
         let sizes = self.sizes()?;
         let groups = (8 * sizes.c4() * sizes.k4()).div_ceil(INVOCATIONS);
         let call = Call::new(FILTER, Variant::new(), &self.params(&sizes)?, groups as u64)?;
-        let len = self.filter_len()?;
+        let [len, ..] = self.scratch_lens()?;
         // Nine columns of filters, 14 operations for six of them.
         Ok(call
             .bind("weight", Access::Read, sizes.weight_len)
@@ -161,8 +138,8 @@ impl WinogradForward {
             .flops(14 * 9 * (len / POSITIONS) as u64))
     }
 
-    /// The other three, one after the other. The first binds `x` and `v`, of [`input_len`](Self::input_len); the second `v`, `u`
-    /// and `m`, of [`product_len`](Self::product_len); the third `m`, `y`, `bias`, `affine` and `residual` as
+    /// The other three, one after the other. The first binds `x` and `v`, the second `v`, `u` and `m`, of
+    /// [`scratch_lens`](Self::scratch_lens) in the order u, v, m; the third `m`, `y`, `bias`, `affine` and `residual` as
     /// [`Conv2dForward`](super::Conv2dForward).
     ///
     /// # Errors
@@ -170,7 +147,7 @@ impl WinogradForward {
     pub fn calls(&self) -> Result<[Call; 3], KernelError> {
         let sizes = self.sizes()?;
         let (tiles, params) = (self.tiles(), self.params(&sizes)?);
-        let [u, v, m] = [self.filter_len()?, self.input_len()?, self.product_len()?];
+        let [u, v, m] = self.scratch_lens()?;
         let transform = |shader, variant, vectors: usize| {
             let groups = (2 * tiles * vectors).div_ceil(INVOCATIONS);
             Call::new(shader, variant, &params, groups as u64)

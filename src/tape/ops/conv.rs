@@ -269,16 +269,9 @@ fn winograd(
 ) -> Option<kernels::WinogradForward> {
     let target = lowering.target();
     let kernel = kernels::WinogradForward::new(shape, epilogue)?;
-    let lengths = [
-        kernel.filter_len(),
-        kernel.input_len(),
-        kernel.product_len(),
-    ];
-    let fits = |len: &Result<usize, KernelError>| {
-        let len = len.as_ref().ok();
-        len.is_some_and(|len| 4 * *len as u64 <= target.max_binding)
-    };
-    (target.software && lengths.iter().all(fits) && kernel.pays()).then_some(kernel)
+    let lens = kernel.scratch_lens().ok()?;
+    let fit = lens.iter().all(|&len| 4 * len as u64 <= target.max_binding);
+    (target.software && fit && kernel.pays()).then_some(kernel)
 }
 
 /// A convolution in four dispatches, on the operands of the one.
@@ -287,13 +280,8 @@ fn by_winograd(
     kernel: kernels::WinogradForward,
     operands: &[Operand],
 ) -> Result<(), TapeError> {
-    let lengths = [
-        kernel.filter_len(),
-        kernel.input_len(),
-        kernel.product_len(),
-    ];
-    let [filter, input, product] = lengths.map(|len| lowering.check(len));
-    let [u, v, m] = [filter?, input?, product?].map(|len| lowering.scratch(len));
+    let lens = lowering.check(kernel.scratch_lens())?;
+    let [u, v, m] = lens.map(|len| lowering.scratch(len));
     let [first, second, third] = lowering.check(kernel.calls())?;
     lowering.call_on_parameters(kernel.filter(), &[operands[1], u])?;
     lowering.call(Ok(first), &[operands[0], v])?;

@@ -45,7 +45,7 @@ fn entry(kernel: &Kernel, variant: &Variant, file: &str, case: Option<&Case>, te
     if case.is_some_and(|it| it.software) {
         features.push("shader-int64"); // wgpu's own, no feature of WebGPU
     }
-    if text.contains("enable wgpu_cooperative_matrix;") {
+    if case.is_some_and(|it| it.matrices.is_some()) {
         features.push("wgpu-cooperative-matrix"); // likewise
     }
     let constants = variant.constants().iter();
