@@ -55,6 +55,7 @@ struct Report {
     size: u32,
     batch: u32,
     precision: String,
+    memory: String,
     mode: &'static str,
     images_per_second: f64,
     step_ms_median: f64,
@@ -72,8 +73,8 @@ struct Report {
 impl Report {
     fn title(&self) -> String {
         format!(
-            "{} at {}, batch {}, {}, {}",
-            self.backbone, self.size, self.batch, self.precision, self.mode
+            "{} at {}, batch {}, {}, {}, {} memory",
+            self.backbone, self.size, self.batch, self.precision, self.mode, self.memory
         )
     }
 
@@ -175,6 +176,7 @@ fn report(
         size: model.size,
         batch: model.batch,
         precision: model.precision.clone(),
+        memory: model.memory.clone(),
         mode: mode.name(),
         images_per_second: f64::from(model.batch) / median,
         step_ms_median: 1e3 * median,

@@ -104,7 +104,9 @@ pub(super) async fn compile(
 
 fn record(gpu: &Gpu, model: &Model, mode: Mode) -> Result<(Recording, Inputs), Failure> {
     let images = model.images();
-    let target = Target::of(gpu).stored(model.precision());
+    let target = Target::of(gpu)
+        .stored(model.precision())
+        .within(model.memory());
     Ok(match mode {
         Mode::Train => {
             let (step, objective) = model.training(&target)?;

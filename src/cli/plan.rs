@@ -6,7 +6,7 @@ use crate::infer::{Images, InferencePass};
 use crate::kernels::optim::{AdamConstants, Optimizer};
 use crate::nn::{Backbone, Network};
 use crate::objective::{Objective, ObjectiveConfig, Tasks};
-use crate::tape::{Accounts, Recording, Target};
+use crate::tape::{Accounts, Memory, Recording, Target};
 use crate::train::step::TrainingStep;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -44,6 +44,9 @@ pub(super) struct Model {
     /// How activations are stored: f32 or f16
     #[arg(long, default_value = "f32", value_parser = ["f32", "f16"])]
     pub(super) precision: String,
+    /// What a training step recomputes instead of storing: nothing (fast), or what lowers its memory (low), to the same bits
+    #[arg(long, default_value = "fast", value_parser = ["fast", "low"])]
+    pub(super) memory: String,
     /// Scales the channels of `mobile`
     #[arg(long, default_value_t = 1.0)]
     pub(super) width: f32,
@@ -95,6 +98,10 @@ impl Model {
         Precision::named(&self.precision).unwrap_or_default()
     }
 
+    pub(super) fn memory(&self) -> Memory {
+        Memory::named(&self.memory).unwrap_or_default()
+    }
+
     pub(super) fn images(&self) -> Images {
         Images {
             batch: self.batch as usize,
@@ -129,8 +136,10 @@ struct Report {
     size: u32,
     batch: u32,
     precision: String,
+    memory: String,
     mode: &'static str,
     dispatches: usize,
+    recomputed: usize,
     bytes_read: u64,
     bytes_written: u64,
     bytes_per_image: u64,
@@ -154,6 +163,7 @@ pub(super) fn run(common: &Common, args: &PlanArgs) -> Result<(), Failure> {
     let target = Target {
         software: args.software,
         precision: args.model.precision(),
+        memory: args.model.memory(),
         ..Target::unlimited()
     };
     let recording = args.model.recording(args.mode, &target)?;
@@ -179,8 +189,10 @@ fn report(model: &Model, mode: Mode, accounts: Accounts, roofline_ms: f64) -> Re
         size: model.size,
         batch: model.batch,
         precision: model.precision.clone(),
+        memory: model.memory.clone(),
         mode: mode.name(),
         dispatches: accounts.dispatches,
+        recomputed: accounts.recomputed,
         bytes_read: accounts.bytes_read,
         bytes_written: accounts.bytes_written,
         bytes_per_image: (accounts.bytes_read + accounts.bytes_written) / u64::from(model.batch),
@@ -206,11 +218,12 @@ fn report(model: &Model, mode: Mode, accounts: Accounts, roofline_ms: f64) -> Re
 fn text(report: &Report) -> String {
     let mb = |bytes: u64| bytes as f64 / 1e6;
     let mut text = format!(
-        "{} at {}, batch {}, {}, {}\n",
-        report.backbone, report.size, report.batch, report.precision, report.mode
+        "{} at {}, batch {}, {}, {}, {} memory\n",
+        report.backbone, report.size, report.batch, report.precision, report.mode, report.memory
     );
     let rows = [
         ("dispatches", report.dispatches.to_string()),
+        ("recomputed", report.recomputed.to_string()),
         ("bytes read", format!("{:.1} MB", mb(report.bytes_read))),
         (
             "bytes written",

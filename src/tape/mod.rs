@@ -12,6 +12,7 @@ mod graph;
 pub mod ops;
 mod plan;
 mod profile;
+mod recompute;
 mod recording;
 mod shape;
 
@@ -21,5 +22,6 @@ pub use error::TapeError;
 pub use graph::{Graph, Info, Node, Place, Slot, Value};
 pub use plan::{Plan, Store};
 pub use profile::Profile;
+pub use recompute::Memory;
 pub use recording::{Accounts, KernelAccount, Lowering, Recording, Target};
 pub use shape::Shape;

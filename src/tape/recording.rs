@@ -3,6 +3,7 @@
 use super::arena::{self, Arena};
 use super::dispatch::{self, Flat, Operand, Step};
 use super::graph::{Info, Node, Place};
+use super::recompute::{self, Draft, Memory};
 use super::{Graph, Shape, TapeError, Value, fusion};
 use crate::gpu::{CompilingAhead, Gpu, Precision};
 use crate::kernels::optim::SCALING;
@@ -25,6 +26,8 @@ pub struct Target {
     /// Whether parameters and states are in the store before the plan is made and stay as they are: what depends on nothing else
     /// is then computed once, when the plan is made. Off where a plan trains, or shares a store with one that does.
     pub fixed: bool,
+    /// What is recomputed instead of stored.
+    pub memory: Memory,
 }
 
 impl Target {
@@ -37,6 +40,7 @@ impl Target {
             fuse: true,
             precision: Precision::F32,
             fixed: false,
+            memory: Memory::Fast,
         }
     }
 
@@ -50,6 +54,7 @@ impl Target {
             fuse: true,
             precision: Precision::F32,
             fixed: false,
+            memory: Memory::Fast,
         }
     }
 
@@ -67,6 +72,12 @@ impl Target {
     pub fn stored(self, precision: Precision) -> Self {
         Self { precision, ..self }
     }
+
+    /// The same device with this choice of what is recomputed instead of stored.
+    #[must_use]
+    pub fn within(self, memory: Memory) -> Self {
+        Self { memory, ..self }
+    }
 }
 
 /// The compiled list of dispatches of one step, with the arena's layout. Made without a device.
@@ -77,6 +88,7 @@ pub struct Recording {
     /// The dispatches that come once before all steps: what depends on parameters and states alone, where these are
     /// [fixed](Target::fixed).
     pub preparation: Vec<Step>,
+    pub(super) recomputed: usize,
     pub(super) values: Vec<Info>,
     pub(super) arena: Arena,
     /// The words of each constant.
@@ -116,7 +128,7 @@ impl Recording {
         }
         let prepared = preparation.len();
         preparation.append(&mut steps);
-        let mut steps = preparation;
+        let steps = preparation;
         dispatch::check_storage(&steps)?;
         for step in &steps {
             for (operand, extent) in step.operands.iter().zip(&step.call.extents) {
@@ -125,15 +137,28 @@ impl Recording {
                 }
             }
         }
-        let (values, most) = (&graph.values, target.max_buffer);
-        let arena = arena::plan(values, &scratch, &steps, prepared, outputs, most);
-        let repeated = steps.split_off(prepared);
+        let most = target.max_buffer;
+        let (parameter_len, state_len) = (graph.parameter_len(), graph.state_len());
+        let mut draft = Draft {
+            values: graph.values,
+            scratch,
+            steps,
+            recomputed: 0,
+        };
+        // What is prepared once belongs to a pass without gradients, in which nothing waits to be read again.
+        if target.memory == Memory::Low && prepared == 0 {
+            draft = recompute::recompute(draft, outputs, most);
+        }
+        let Draft { values, steps, .. } = &draft;
+        let arena = arena::plan(values, &draft.scratch, steps, prepared, outputs, most);
+        let repeated = draft.steps.split_off(prepared);
         Ok(Self {
             steps: repeated,
-            preparation: steps,
-            parameter_len: graph.parameter_len(),
-            state_len: graph.state_len(),
-            values: graph.values,
+            preparation: draft.steps,
+            recomputed: draft.recomputed,
+            parameter_len,
+            state_len,
+            values: draft.values,
             arena,
             constants,
         })
@@ -155,6 +180,7 @@ impl Recording {
     pub fn accounts(&self) -> Accounts {
         let mut accounts = Accounts {
             dispatches: self.steps.len(),
+            recomputed: self.recomputed,
             arena_bytes: self.arena.bytes(),
             parameter_bytes: 4 * self.parameter_len as u64,
             ..Accounts::default()
@@ -193,6 +219,8 @@ impl Recording {
 pub struct Accounts {
     /// Dispatches a step.
     pub dispatches: usize,
+    /// Those of them that make a value again, which [`Memory::Low`] did not keep.
+    pub recomputed: usize,
     /// Bytes that the dispatches read.
     pub bytes_read: u64,
     /// Bytes that they write.
