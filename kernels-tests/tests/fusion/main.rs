@@ -6,7 +6,7 @@ use kernels_tests::harness::{gpu, pad};
 use kernels_tests::random::Draw;
 use kinesic::nn::{Conv2d, Weights, batch_norm, relu};
 use kinesic::tape::ops::{Add, GlobalAvgPool2d, MaxPool2d};
-use kinesic::tape::{Graph, Plan, Recording, Shape, Store, TapeError, Target, Value};
+use kinesic::tape::{Graph, Memory, Plan, Recording, Shape, Store, TapeError, Target, Value};
 
 const SEED: u64 = 6;
 const N: usize = 3;
@@ -338,6 +338,26 @@ fn each_rule_applies_where_it_may_and_only_there() {
             };
             assert_eq!(passes(case.network, fused), want, "{}", case.name);
             assert_eq!(passes(case.network, &plain), case.plain, "{}", case.name);
+        }
+    }
+}
+
+#[test]
+fn low_memory_gives_the_same_bits_fused_and_plain() {
+    for target in [targets(true), targets(false)].concat() {
+        let low = target.clone().within(Memory::Low);
+        let norms = |target| passes(residual, true, target, ["batch_norm_apply"]);
+        assert!(!target.fuse || norms(&low) > norms(&target), "{target:?}");
+        for case in CASES {
+            let fast = run(case.network, true, &target);
+            let low = run(case.network, true, &low);
+            for ((name, fast), (_, low)) in fast.iter().zip(&low) {
+                let same = fast
+                    .iter()
+                    .zip(low)
+                    .all(|(a, b)| a.to_bits() == b.to_bits());
+                assert!(same, "{}, {name}, {target:?}", case.name);
+            }
         }
     }
 }
