@@ -6,35 +6,27 @@
 //   REDUCE: sum[g,c] = Σ grad_x     product[g,c] = Σ grad_x · (z - mean[c]) · invstd[c]     over the pixels of group g
 // Layout: grad_y, z_y [N,Ho,Wo,K/4], coefficients [3,K/4]: k1, k2, k3; weight [R,S,C,K/4]; grad_x, other, x, z [N,H,W,C/4];
 //         statistics [2,C/4]: mean, invstd, and from the next multiple of 16 on [2,C/4]: scale, shift; partials [groups,2,C/4]: sum,
-//         product; finished by batch_norm_grad_finish. C and K padded with zeros. What the variant does not name is not touched;
-//         MAPPED has no other and x, as 8 buffers are all that WebGPU grants.
-// Work:   a workgroup has 8 vec4 columns of C × 16 tiles of 4 input pixels of one row, sw apart, so that the same filter
-//         columns meet all four; what lies beyond the end is computed on clamped indices and not stored. The column sums are
-//         a lane's, then a tree over the tiles.
-// Needs:  default limits. Variants: f16 (shader-f16), ADD, MASK, MASK_MAP, REDUCE, MAPPED.
+//         product; finished by batch_norm_grad_finish. C and K padded with zeros. What is not named is not touched; MAPPED has no
+//         other and x, as 8 buffers are all that WebGPU grants.
+// Work:   as conv2d_forward, for each phase of the stride on its own: the pixels (sh · i + fy, sw · j + fx), which meet every sh-th
+//         filter row from one on and every sw-th column, and nothing else. A tile is a group of the column sums.
+// Needs:  default limits. Variants: f16 (shader-f16), TALL, WIDE, ADD, MASK, MASK_MAP, REDUCE, MAPPED.
 
 // only f16: enable f16;
 alias Stored = f32; // only f32
 // only f16: alias Stored = f16;
-
-override ADD: bool = false;
-override MASK: bool = false;
-override MASK_MAP: bool = false;
-override REDUCE: bool = false;
-override MAPPED: bool = false;
-const COLUMNS = 8u;
-const TILES = 16u;
-const LANES = COLUMNS * TILES;
-
+override TALL: bool = true; override WIDE: bool = true; override MAPPED: bool = false;
+override ADD: bool = false; override MASK: bool = false; override MASK_MAP: bool = false; override REDUCE: bool = false;
+// Lanes along either side of a tile; a step is STEP vec4s of (r, s, k).
+const SIDE = 16u;
+const LANES = SIDE * SIDE;
+const STEP = SIDE / 4u;
+const HALF = 4u * SIDE; // of a tall tile's pixels, or a wide one's channels
 struct Params {
-    n: u32, h: u32, w: u32, c4: u32,
-    ho: u32, wo: u32, k4: u32,
-    r: u32, s: u32,
+    n: u32, h: u32, w: u32, c4: u32, ho: u32, wo: u32, k4: u32, r: u32, s: u32,
     stride_h: u32, stride_w: u32, pad_h: u32, pad_w: u32,
-    // Tiles of a row, and of all rows.
-    column_groups: u32, tiles: u32, all_tiles: u32,
+    phase_h: u32, phase_w: u32, column_groups: u32, blocks: u32, // of a phase: its sides, and tiles of its pixels
 }
-
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> grad_y: array<vec4<Stored>>;
 @group(0) @binding(2) var<storage, read_write> weight: array<vec4f>;
@@ -47,56 +39,128 @@ struct Params {
 @group(0) @binding(7) var<storage, read_write> statistics: array<vec4f>;
 @group(0) @binding(8) var<storage, read_write> partials: array<vec4f>;
 
-var<workgroup> sums: array<vec4f, LANES>;
-var<workgroup> products: array<vec4f, LANES>;
-
-fn residual(at: u32) -> vec4f { return vec4f(other[at]); } // without MAPPED
-// only MAPPED: fn residual(at: u32) -> vec4f { return vec4f(); }
-fn rectified(at: u32) -> vec4f { return vec4f(x[at]); } // without MAPPED
-// only MAPPED: fn rectified(at: u32) -> vec4f { return vec4f(); }
-
-// grad_y under a tap; MAPPED: k holds the column's coefficients.
-struct Map { k1: vec4f, k2: vec4f, k3: vec4f }
-fn map(k: u32) -> Map { return Map(); } // without MAPPED
-// only MAPPED: fn map(k: u32) -> Map { return Map(coefficients[k], coefficients[params.k4 + k], coefficients[2u * params.k4 + k]); }
-fn gradient(m: Map, tap: vec2u, k: u32) -> vec4f { return vec4f(grad_y[tap.x + k]) * f32(tap.y); } // without MAPPED
-// only MAPPED: fn gradient(m: Map, tap: vec2u, k: u32) -> vec4f {
-// only MAPPED:     return (m.k1 * vec4f(grad_y[tap.x + k]) + m.k2 * vec4f(z_y[tap.x + k]) + m.k3) * f32(tap.y);
-// only MAPPED: }
-
-// The first vector of grad_y at (oy, ox) of an image, and 1, or 0 outside.
-fn tap(row: u32, inside: bool, ox: i32) -> vec2u {
-    let here = inside && u32(ox) < params.wo;
-    return vec2u(select(0u, (row + u32(ox)) * params.k4, here), u32(here));
+// A step of grad_y, [2, 64 pixels, STEP], then of weight, [2, 4 channels, STEP, 16 columns], shuffled so that no two share a bank.
+var<workgroup> staged: array<vec4f, 4u * LANES>;
+// A phase of the stride: its first pixel and filter position, how many of these there are, and where it meets y.
+struct Phase { pixel: vec2u, tap: vec2u, taps: vec2u, offset: vec2u }
+fn phase(index: u32) -> Phase {
+    let stride = vec2u(params.stride_h, params.stride_w);
+    let pixel = vec2u(index / stride.y, index % stride.y);
+    let start = pixel + vec2u(params.pad_h, params.pad_w);
+    let tap = start % stride;
+    return Phase(pixel, tap, (max(vec2u(params.r, params.s), tap) - tap + stride - 1u) / stride, start / stride);
+}
+// A pixel of a phase: image, row and column there.
+fn position(pixel: u32) -> vec3u {
+    return vec3u(pixel / params.phase_w / params.phase_h, pixel / params.phase_w % params.phase_h, pixel % params.phase_w);
+}
+// The last pixel of y that one of a phase meets: row, column, and where it begins in y, wrapped where that is before it.
+fn corner(phase: Phase, pixel: u32) -> vec3u {
+    let p = position(min(pixel, params.n * params.phase_h * params.phase_w - 1u));
+    let at = p.yz + phase.offset;
+    return vec3u(at, ((p.x * params.ho + at.x) * params.wo + at.y) * params.k4);
+}
+// The place of a vec4 in a phase's (r, s, k), and the one `by` further on.
+fn place(phase: Phase, q: u32) -> vec3u {
+    let columns = max(phase.taps.y, 1u);
+    return vec3u(q / params.k4 / columns, q / params.k4 % columns, q % params.k4);
+}
+fn advance(phase: Phase, tap: vec3u, by: vec3u) -> vec3u {
+    let sum = tap + by;
+    let next = sum + select(vec3u(), vec3u(0u, 1u, 0u - params.k4), sum.z >= params.k4);
+    return next + select(vec3u(), vec3u(1u, 0u - phase.taps.y, 0u), next.y >= phase.taps.y);
+}
+// What is fetched of a pixel of y, and what becomes of it; m holds the coefficients.
+struct Value { there: bool, g: vec4<Stored> } // without MAPPED
+fn load(there: bool, at: u32) -> Value { return Value(there, grad_y[at]); } // without MAPPED
+fn map(k: u32) -> mat3x4f { return mat3x4f(); } // without MAPPED
+fn gradient(v: Value, m: mat3x4f) -> vec4f { return select(vec4f(), vec4f(v.g), v.there); } // without MAPPED
+// only MAPPED: struct Value { there: bool, g: vec4<Stored>, z: vec4<Stored> }
+// only MAPPED: fn load(there: bool, at: u32) -> Value { return Value(there, grad_y[at], z_y[at]); }
+// only MAPPED: fn map(k: u32) -> mat3x4f { return mat3x4f(coefficients[k], coefficients[params.k4 + k], coefficients[2u * params.k4 + k]); }
+// only MAPPED: fn gradient(v: Value, m: mat3x4f) -> vec4f { return select(vec4f(), m[0] * vec4f(v.g) + m[1] * vec4f(v.z) + m[2], v.there); }
+// What a lane fetches for a step: nothing waits for it before the next.
+struct Fetched { v0: Value, v1: Value, m: mat3x4f, w0: vec4f, w1: vec4f }
+fn fetch(phase: Phase, corner0: vec3u, corner1: vec3u, tap: vec3u, channel: u32) -> Fetched {
+    var next = Fetched();
+    let size = vec2u(params.ho, params.wo);
+    let more = all(tap.xy < phase.taps);
+    let there = vec2<bool>(more && all(corner0.xy - tap.xy < size), more && all(corner1.xy - tap.xy < size));
+    let source = tap.z - (tap.x * size.y + tap.y) * params.k4;
+    let at = select(vec2u(), vec2u(corner0.z, corner1.z) + source, there);
+    next.m = map(tap.z);
+    next.v0 = load(there.x, at.x);
+    if TALL { next.v1 = load(there.y, at.y); }
+    let position = (phase.tap.x + tap.x * params.stride_h) * params.s + phase.tap.y + tap.y * params.stride_w;
+    let line = select(0u, position, more) * 4u * params.c4;
+    next.w0 = weight[(line + min(channel, 4u * params.c4 - 1u)) * params.k4 + tap.z];
+    if WIDE { next.w1 = weight[(line + min(channel + HALF, 4u * params.c4 - 1u)) * params.k4 + tap.z]; }
+    return next;
 }
 
-fn multiply(sum: vec4f, g: vec4f, w0: vec4f, w1: vec4f, w2: vec4f, w3: vec4f) -> vec4f {
-    return sum + vec4f(dot(g, w0), dot(g, w1), dot(g, w2), dot(g, w3));
+// A lane's sums at four pixels, 16 apart, in its one or two columns; and of both halves of its pixels.
+struct Sums { y0: mat4x4f, y1: mat4x4f }
+struct Tile { upper: Sums, lower: Sums }
+// Adds the products of one staged vec4 of (r, s, k) with its four rows of weight.
+fn consume(before: Tile, lane: u32, q: u32) -> Tile {
+    var tile = before;
+    let at = lane / SIDE * STEP + q;
+    let w0 = filters(2u * LANES + SIDE * q + (lane % SIDE ^ 2u * q));
+    let w1 = filters(3u * LANES + SIDE * q + (lane % SIDE ^ 2u * q));
+    tile.upper = multiply(tile.upper, at, w0, w1);
+    if TALL { tile.lower = multiply(tile.lower, LANES + at, w0, w1); }
+    return tile;
 }
-
-// A lane's column sums.
-struct Totals { sum: vec4f, product: vec4f }
-
-// What a column's normalisation needs.
-struct Column { mean: vec4f, scale: vec4f, shift: vec4f }
-
-// What follows the sum at one pixel.
-fn finish(totals: ptr<function, Totals>, at: u32, column: Column, sum: vec4f) {
+fn filters(at: u32) -> mat4x4f {
+    return transpose(mat4x4f(staged[at], staged[at + HALF], staged[at + 2u * HALF], staged[at + 3u * HALF]));
+}
+// Pixel by pixel, so that few values lie in registers at a time.
+fn multiply(before: Sums, at: u32, w0: mat4x4f, w1: mat4x4f) -> Sums {
+    var sums = before;
+    sums.y0[0] = product(sums.y0[0], staged[at], w0); if WIDE { sums.y1[0] = product(sums.y1[0], staged[at], w1); }
+    sums.y0[1] = product(sums.y0[1], staged[at + HALF], w0); if WIDE { sums.y1[1] = product(sums.y1[1], staged[at + HALF], w1); }
+    sums.y0[2] = product(sums.y0[2], staged[at + 2u * HALF], w0); if WIDE { sums.y1[2] = product(sums.y1[2], staged[at + 2u * HALF], w1); }
+    sums.y0[3] = product(sums.y0[3], staged[at + 3u * HALF], w0); if WIDE { sums.y1[3] = product(sums.y1[3], staged[at + 3u * HALF], w1); }
+    return sums;
+}
+fn product(sum: vec4f, v: vec4f, w: mat4x4f) -> vec4f {
+    return fma(vec4f(v.w), w[3], fma(vec4f(v.z), w[2], fma(vec4f(v.y), w[1], fma(vec4f(v.x), w[0], sum))));
+}
+// What follows the sum at one pixel; the result is its share of the column sums.
+fn finish(phase: Phase, pixel: u32, column: u32, sum: vec4f) -> mat2x4f {
+    let p = position(pixel);
+    let iy = p.y * params.stride_h + phase.pixel.x;
+    let ix = p.z * params.stride_w + phase.pixel.y;
+    let at = ((p.x * params.h + iy) * params.w + ix) * params.c4 + column;
     var g = sum;
-    if ADD {
-        g += residual(at);
-    }
-    if MASK {
-        g = select(vec4f(), g, rectified(at) > vec4f());
-    }
-    if MASK_MAP {
-        g = select(vec4f(), g, vec4f(z[at]) * column.scale + column.shift > vec4f());
-    }
+    if p.x >= params.n || iy >= params.h || ix >= params.w || column >= params.c4 { return mat2x4f(); }
+    if ADD { g += vec4f(other[at]); } // without MAPPED
+    if MASK { g = select(vec4f(), g, vec4f(x[at]) > vec4f()); } // without MAPPED
+    var far = vec4f();
+    let map = (2u * params.c4 + 15u) / 16u * 16u + column;
+    if MASK_MAP { g = select(vec4f(), g, vec4f(z[at]) * statistics[map] + statistics[map + params.c4] > vec4f()); }
+    if REDUCE { far = vec4f(z[at]) - statistics[column]; }
     grad_x[at] = vec4<Stored>(g);
-    if REDUCE {
-        (*totals).sum += g;
-        (*totals).product += g * (vec4f(z[at]) - column.mean);
-    }
+    return mat2x4f(g, g * far);
+}
+fn finish_four(phase: Phase, p: u32, column: u32, v: mat4x4f) -> mat2x4f {
+    let sum = finish(phase, p, column, v[0]) + finish(phase, p + SIDE, column, v[1]);
+    return sum + finish(phase, p + 2u * SIDE, column, v[2]) + finish(phase, p + 3u * SIDE, column, v[3]);
+}
+// What follows the sums of a column; the lanes' shares of the column sums are added in fixed order.
+fn finish_column(phase: Phase, lane: u32, group: u32, p: u32, column: u32, upper: mat4x4f, lower: mat4x4f) {
+    var share = finish_four(phase, p, column, upper);
+    if TALL { share += finish_four(phase, p + HALF, column, lower); }
+    if !REDUCE { return; }
+    workgroupBarrier();
+    staged[lane] = share[0];
+    staged[LANES + lane] = share[1];
+    workgroupBarrier();
+    if lane >= 2u * SIDE || column >= params.c4 { return; }
+    var sum = vec4f();
+    for (var i = 0u; i < SIDE; i++) { sum += staged[lane / SIDE * LANES + lane % SIDE + i * SIDE]; }
+    if lane >= SIDE { sum *= statistics[params.c4 + column]; }
+    partials[(2u * group + lane / SIDE) * params.c4 + column] = sum;
 }
 
 @compute @workgroup_size(LANES)
@@ -106,93 +170,31 @@ fn conv2d_grad_input(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let index = group.x + group.y * groups.x;
-    let block = index / params.column_groups;
-    if block * TILES >= params.all_tiles {
-        return;
-    }
-    let column = (index % params.column_groups) * COLUMNS + lane % COLUMNS;
-    let c = min(column, params.c4 - 1u);
-    // Tiles of a row: for each phase of the stride, runs of four pixels sw apart.
-    let own = block * TILES + lane / COLUMNS;
-    let here = min(own, params.all_tiles - 1u);
-    let tile = here % params.tiles;
-    let row = here / params.tiles;
-    let phase = tile % params.stride_w;
-    let ix = (tile / params.stride_w) * 4u * params.stride_w + phase;
-    let iy = row % params.h;
-    let n = row / params.h;
-    let top = iy + params.pad_h;
-    let left = ix + params.pad_w;
-    var sum0 = vec4f();
-    var sum1 = vec4f();
-    var sum2 = vec4f();
-    var sum3 = vec4f();
-    for (var r = top % params.stride_h; r < params.r; r += params.stride_h) {
-        let oy = (i32(top) - i32(r)) / i32(params.stride_h);
-        let inside = oy >= 0 && top >= r && u32(oy) < params.ho;
-        let start = (n * params.ho + u32(oy)) * params.wo;
-        for (var s = left % params.stride_w; s < params.s; s += params.stride_w) {
-            // left - s is a multiple of the stride, so the quotient is exact where negative, too.
-            let ox = (i32(left) - i32(s)) / i32(params.stride_w);
-            let tap0 = tap(start, inside, ox);
-            let tap1 = tap(start, inside, ox + 1);
-            let tap2 = tap(start, inside, ox + 2);
-            let tap3 = tap(start, inside, ox + 3);
-            let at = ((r * params.s + s) * params.c4 + c) * 4u * params.k4;
-            for (var k = 0u; k < params.k4; k++) {
-                let m = map(k);
-                let w0 = weight[at + k];
-                let w1 = weight[at + params.k4 + k];
-                let w2 = weight[at + 2u * params.k4 + k];
-                let w3 = weight[at + 3u * params.k4 + k];
-                sum0 = multiply(sum0, gradient(m, tap0, k), w0, w1, w2, w3);
-                sum1 = multiply(sum1, gradient(m, tap1, k), w0, w1, w2, w3);
-                sum2 = multiply(sum2, gradient(m, tap2, k), w0, w1, w2, w3);
-                sum3 = multiply(sum3, gradient(m, tap3, k), w0, w1, w2, w3);
-            }
-        }
-    }
-    var totals = Totals();
-    if own < params.all_tiles && column < params.c4 {
-        var norm = Column();
-        if REDUCE {
-            norm.mean = statistics[c];
-        }
-        if MASK_MAP {
-            let first = (2u * params.c4 + 15u) / 16u * 16u;
-            norm.scale = statistics[first + c];
-            norm.shift = statistics[first + params.c4 + c];
-        }
-        let at = (row * params.w + ix) * params.c4 + c;
-        let step = params.stride_w * params.c4;
-        if ix < params.w {
-            finish(&totals, at, norm, sum0);
-        }
-        if ix + params.stride_w < params.w {
-            finish(&totals, at + step, norm, sum1);
-        }
-        if ix + 2u * params.stride_w < params.w {
-            finish(&totals, at + 2u * step, norm, sum2);
-        }
-        if ix + 3u * params.stride_w < params.w {
-            finish(&totals, at + 3u * step, norm, sum3);
-        }
-    }
-    if !REDUCE {
-        return;
-    }
-    sums[lane] = totals.sum;
-    products[lane] = totals.product;
-    for (var half = LANES / 2u; half >= COLUMNS; half /= 2u) {
+    let block = index / params.column_groups; // of all phases
+    if block >= params.blocks * params.stride_h * params.stride_w { return; }
+    let phase = phase(block / params.blocks);
+    let first = block % params.blocks * select(HALF, 2u * HALF, TALL);
+    let columns = index % params.column_groups * select(SIDE, 2u * SIDE, WIDE);
+    let corner0 = corner(phase, first + lane / STEP);
+    let corner1 = corner(phase, first + HALF + lane / STEP);
+    let by = place(phase, STEP);
+    var tap = place(phase, lane % STEP);
+    let channel = 4u * (columns + lane / STEP % SIDE) + lane / HALF; // of the weight that the lane fetches
+    let slot = 2u * LANES + lane / HALF * HALF + lane % STEP * SIDE + (lane / STEP % SIDE ^ lane % STEP * 2u);
+    var next = fetch(phase, corner0, corner1, tap, channel);
+    var tile = Tile();
+    for (var step = 0u; step < phase.taps.x * phase.taps.y * params.k4; step += STEP) {
         workgroupBarrier();
-        if lane < half {
-            sums[lane] += sums[lane + half];
-            products[lane] += products[lane + half];
-        }
+        staged[lane] = gradient(next.v0, next.m);
+        if TALL { staged[LANES + lane] = gradient(next.v1, next.m); }
+        staged[slot] = next.w0;
+        if WIDE { staged[LANES + slot] = next.w1; }
+        workgroupBarrier();
+        tap = advance(phase, tap, by);
+        next = fetch(phase, corner0, corner1, tap, channel);
+        tile = consume(consume(consume(consume(tile, lane, 0u), lane, 1u), lane, 2u), lane, 3u);
     }
-    if lane < COLUMNS && column < params.c4 {
-        let at = 2u * block * params.c4 + c;
-        partials[at] = sums[lane];
-        partials[at + params.c4] = products[lane] * statistics[params.c4 + c];
-    }
+    let column = columns + lane % SIDE;
+    finish_column(phase, lane, block, first + lane / SIDE, column, tile.upper.y0, tile.lower.y0);
+    if WIDE { finish_column(phase, lane, block, first + lane / SIDE, column + SIDE, tile.upper.y1, tile.lower.y1); }
 }

@@ -169,11 +169,11 @@ pub trait Params: bytemuck::Pod {
 
 /// Declares a kernel's `Params` once in Rust; a test reflects the shader's and compares names, order and size.
 macro_rules! params {
-    ($(#[$meta:meta])* $name:ident { $($field:ident: $kind:ty),* $(,)? }) => {
+    ($(#[$meta:meta])* $vis:vis $name:ident { $($field:ident: $kind:ty),* $(,)? }) => {
         $(#[$meta])*
         #[repr(C)]
         #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
-        struct $name { $($field: $kind),* }
+        $vis struct $name { $($field: $kind),* }
         impl $crate::kernels::Params for $name {
             const FIELDS: &'static [&'static str] = &[$(stringify!($field)),*];
         }

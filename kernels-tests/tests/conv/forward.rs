@@ -1,12 +1,12 @@
 //! The forward pass, alone and with everything that its epilogue does.
 
-use super::{SEED, map_and_rectify, shapes, software};
+use super::{SEED, map_and_rectify, shapes, software, tails};
 use kernels_tests::Reference;
 use kernels_tests::conv::{self as reference, Conv2dShape};
-use kernels_tests::harness::{compare, execute, pad, unpad};
+use kernels_tests::harness::{compare, execute, execute_as_is, pad, unpad};
 use kernels_tests::layout::filters;
 use kernels_tests::random::Draw;
-use kinesic::kernels::conv::{self, Conv2dForward, ForwardEpilogue};
+use kinesic::kernels::conv::{self, Conv2dForward, ForwardEpilogue, Tile};
 use kinesic::kernels::norm::BatchNormFinish;
 use kinesic::kernels::{Access, KernelError, padded};
 
@@ -69,10 +69,8 @@ impl Problem {
 
     /// What the kernel reads, in order of its bindings.
     pub(super) fn inputs(&self, epilogue: ForwardEpilogue) -> Vec<Vec<f32>> {
-        let mut inputs = vec![
-            pad(&self.x, self.shape.c),
-            filters(&self.shape, &self.weight),
-        ];
+        let shape = &self.shape;
+        let mut inputs = vec![pad(&self.x, shape.c), filters(shape, &self.weight)];
         inputs.extend(self.read_behind(epilogue));
         inputs
     }
@@ -124,6 +122,48 @@ fn matches_reference_on_drawn_shapes_and_every_epilogue_on_some() {
                 if epilogue.stats {
                     check_groups(&what, shape.k, &y, &got[1]);
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn larger_tiles_match_reference_on_drawn_shapes_and_tails() {
+    let (stats, all) = (
+        ForwardEpilogue {
+            bias: true,
+            stats: true,
+            ..ForwardEpilogue::default()
+        },
+        ForwardEpilogue {
+            affine: true,
+            residual: true,
+            relu: true,
+            ..ForwardEpilogue::default()
+        },
+    );
+    for (index, shape) in shapes().into_iter().chain(tails()).enumerate() {
+        let problem = Problem::drawn(index, shape);
+        for (epilogue, tile) in [stats, all].into_iter().zip([Tile::ALL[0], Tile::ALL[1]]) {
+            let kernel = Conv2dForward {
+                epilogue,
+                ..Conv2dForward::new(shape.into(), false)
+            };
+            let call = kernel.call_in(tile).unwrap();
+            let got = execute_as_is(
+                &call,
+                &problem
+                    .inputs(epilogue)
+                    .iter()
+                    .map(Vec::as_slice)
+                    .collect::<Vec<_>>(),
+            );
+            let what = format!("seed {SEED}, {tile:?}, {epilogue:?}, {shape:?}");
+            let y = unpad(&what, &got[0], shape.k);
+            let depth = shape.r * shape.s * shape.c + 3;
+            compare(&what, &y, &problem.y(epilogue), depth);
+            if epilogue.stats {
+                check_groups(&what, shape.k, &y, &got[1]);
             }
         }
     }

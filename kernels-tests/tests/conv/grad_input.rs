@@ -1,13 +1,13 @@
 //! The gradient with respect to the input, alone and with everything that its epilogue does.
 
-use super::{MappedGradient, SEED, shapes, software};
+use super::{MappedGradient, SEED, shapes, software, tails};
 use kernels_tests::Reference;
 use kernels_tests::conv::{self as reference, Conv2dShape};
 use kernels_tests::elementwise;
-use kernels_tests::harness::{compare, execute, pad, unpad};
+use kernels_tests::harness::{compare, execute, execute_as_is, pad, unpad};
 use kernels_tests::layout::filters;
 use kernels_tests::random::Draw;
-use kinesic::kernels::conv::{Conv2dGradInput, GradInputEpilogue};
+use kinesic::kernels::conv::{Conv2dGradInput, GradInputEpilogue, Tile};
 use kinesic::kernels::norm::BatchNormGradFinish;
 use kinesic::kernels::{Access, padded};
 
@@ -95,7 +95,13 @@ impl Problem {
 
     /// `grad_x` and, where asked for, `partials`.
     fn run(&self, kernel: &Conv2dGradInput) -> Vec<Vec<f32>> {
-        let (shape, epilogue) = (&self.shape, kernel.epilogue);
+        let inputs = self.inputs(kernel.epilogue);
+        let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
+        execute(&kernel.call().unwrap(), &inputs)
+    }
+
+    fn inputs(&self, epilogue: GradInputEpilogue) -> Vec<Vec<f32>> {
+        let shape = &self.shape;
         let mut inputs = vec![pad(&self.grad_y, shape.k), filters(shape, &self.weight)];
         if epilogue.add {
             inputs.push(pad(&self.other, shape.c));
@@ -107,8 +113,7 @@ impl Problem {
             inputs.push(pad(&self.z, shape.c));
             inputs.push(self.statistics());
         }
-        let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
-        execute(&kernel.call().unwrap(), &inputs)
+        inputs
     }
 }
 
@@ -138,9 +143,39 @@ fn epilogues_match_references_on_drawn_shapes() {
                 let depth = shape.r * shape.s * shape.k + 1;
                 compare(&what, &unpad(&what, &got[0], shape.c), &want, depth);
                 if epilogue.reduce {
-                    check_sums(&what, &problem, &kernel, &got[1], &sums, depth);
+                    let groups = kernel.groups().unwrap();
+                    check_sums(&what, &problem, groups, &got[1], &sums, depth);
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn larger_tiles_match_reference_on_drawn_shapes_and_tails() {
+    let epilogue = GradInputEpilogue {
+        add: true,
+        mask: true,
+        mask_map: false,
+        reduce: true,
+    };
+    for (index, shape) in shapes().into_iter().chain(tails()).enumerate() {
+        let problem = Problem::drawn(index, shape);
+        let want = problem.grad_x(epilogue);
+        let sums = problem.column_sums(&want);
+        let kernel = Conv2dGradInput {
+            epilogue,
+            ..Conv2dGradInput::new(shape.into(), false)
+        };
+        let inputs = problem.inputs(epilogue);
+        let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
+        for tile in [Tile::ALL[0], Tile::ALL[1]] {
+            let got = execute_as_is(&kernel.call_in(tile).unwrap(), &inputs);
+            let what = format!("seed {SEED}, {tile:?}, {shape:?}");
+            let depth = shape.r * shape.s * shape.k + 1;
+            compare(&what, &unpad(&what, &got[0], shape.c), &want, depth);
+            let groups = kernel.groups_in(tile);
+            check_sums(&what, &problem, groups, &got[1], &sums, depth);
         }
     }
 }
@@ -149,13 +184,12 @@ fn epilogues_match_references_on_drawn_shapes() {
 fn check_sums(
     what: &str,
     problem: &Problem,
-    kernel: &Conv2dGradInput,
+    groups: usize,
     partials: &[f32],
     sums: &[Reference; 2],
     depth: usize,
 ) {
     let shape = &problem.shape;
-    let groups = kernel.groups().unwrap();
     assert_eq!(partials.len(), groups * 2 * padded(shape.c), "{what}");
     let rows = shape.n * shape.h * shape.w;
     let finish = BatchNormGradFinish {

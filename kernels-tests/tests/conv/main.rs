@@ -62,6 +62,29 @@ fn shapes() -> Vec<Conv2dShape> {
     shapes
 }
 
+/// The edges of a tile of 128 pixels and 128 channels, both ways, and several of them.
+fn tails() -> Vec<Conv2dShape> {
+    let sizes = [
+        (127, 127, 129),
+        (128, 128, 128),
+        (129, 129, 127),
+        (300, 8, 260),
+        (300, 260, 8),
+    ];
+    let tails = sizes.map(|(w, c, k)| Conv2dShape {
+        n: 1,
+        h: 1,
+        w,
+        c,
+        k,
+        r: 1,
+        s: 1,
+        stride: [1; 2],
+        padding: [0; 2],
+    });
+    tails.to_vec()
+}
+
 /// Base kernels, and those for software adapters where the adapter runs them.
 fn software() -> Vec<bool> {
     if gpu().has_software_kernels() {

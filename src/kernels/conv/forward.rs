@@ -1,20 +1,18 @@
 //! The convolution, and what follows it in a forward pass.
 
 use super::epilogue::{ForwardEpilogue, when};
-use super::sizes::{Sizes, with};
-use super::{Conv2dShape, broadcast};
+use super::sizes::{STEP, Sizes, with};
+use super::{Conv2dShape, Tile, broadcast};
 use crate::gpu::Shader;
 use crate::kernels::check::{all_flags, elements};
 use crate::kernels::{Access, Call, Kernel, KernelError, Params, narrow, params, shader};
 
 const FORWARD: Shader = shader!("conv", "conv2d_forward");
 
-/// `vec4` columns a workgroup.
-const COLUMNS: usize = 8;
-/// Pixels a workgroup: a group of the statistics.
+/// Pixels of a group of the statistics; a tile has one or two of them.
 const PIXELS: usize = 64;
 
-params!(ForwardParams {
+params!(pub(super) ForwardParams {
     n: u32,
     h: u32,
     w: u32,
@@ -30,7 +28,23 @@ params!(ForwardParams {
     pad_w: u32,
     pixels: u32,
     column_groups: u32,
+    step_r: u32,
+    step_s: u32,
+    step_c: u32,
 });
+
+impl ForwardParams {
+    /// Of a shader that stages [`STEP`] places at a time.
+    pub(super) fn of(sizes: &Sizes, column_groups: usize) -> Result<Self, KernelError> {
+        let [r, s, c] = sizes.place(STEP);
+        let mut more = [0; 5];
+        let values = [sizes.pixels(), column_groups, r, s, c];
+        for (word, value) in more.iter_mut().zip(values) {
+            *word = narrow(FORWARD.name, value)?;
+        }
+        Ok(with(&sizes.words, &more))
+    }
+}
 
 /// `y = x * weight`. Binds `x`, `weight`, `y`; then `bias` `[K]`; `affine` `[2, K]`, scale and shift; `residual`, of the shape of y;
 /// `partials` `[groups, 2, K]` with the mean and the centred sum of squares of each [`GROUP_ROWS`](Self::GROUP_ROWS) pixels, for
@@ -72,7 +86,19 @@ impl Conv2dForward {
         {
             return Ok(self.bind(call, &sizes));
         }
-        self.bind_all(self.base(&sizes)?, &sizes)
+        self.tiled(&sizes, Tile::new(sizes.pixels(), 4 * sizes.k4()))
+    }
+
+    /// The dispatch of the base kernel in this tile, whatever the adapter.
+    ///
+    /// # Errors
+    /// As [`Conv2dForward::call`].
+    pub fn call_in(&self, tile: Tile) -> Result<Call, KernelError> {
+        self.tiled(&Sizes::new(&self.shape, FORWARD.name)?, tile)
+    }
+
+    fn tiled(&self, sizes: &Sizes, tile: Tile) -> Result<Call, KernelError> {
+        self.bind_all(self.base(sizes, tile)?, sizes)
     }
 
     /// The call with the bindings of the shaders that know statistics.
@@ -118,16 +144,12 @@ impl Conv2dForward {
             .div_ceil(PIXELS))
     }
 
-    fn base(&self, sizes: &Sizes) -> Result<Call, KernelError> {
-        let pixels = sizes.pixels();
-        let column_groups = sizes.k4().div_ceil(COLUMNS);
-        let more = [
-            narrow(FORWARD.name, pixels)?,
-            narrow(FORWARD.name, column_groups)?,
-        ];
-        let params: ForwardParams = with(&sizes.words, &more);
-        let groups = (pixels.div_ceil(PIXELS) * column_groups) as u64;
-        Call::new(FORWARD, self.epilogue.variant(), &params, groups)
+    fn base(&self, sizes: &Sizes, tile: Tile) -> Result<Call, KernelError> {
+        let (pixels, columns) = (sizes.pixels(), 4 * sizes.k4());
+        let column_groups = columns.div_ceil(tile.columns());
+        let params = ForwardParams::of(sizes, column_groups)?;
+        let groups = tile.workgroups(pixels, columns) as u64;
+        Call::new(FORWARD, tile.of(self.epilogue.variant()), &params, groups)
     }
 }
 
@@ -136,6 +158,6 @@ pub(super) fn kernel() -> Kernel {
         family: "conv",
         shader: FORWARD,
         params: ForwardParams::FIELDS,
-        variants: all_flags(&ForwardEpilogue::FLAGS),
+        variants: Tile::all(&all_flags(&ForwardEpilogue::FLAGS)),
     }
 }

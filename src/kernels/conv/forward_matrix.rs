@@ -1,41 +1,18 @@
 //! The convolution for devices with cooperative matrices, which multiply small matrices many times as fast as lanes do.
 
-use super::Conv2dForward;
+use super::forward::{Conv2dForward, ForwardParams};
 use super::epilogue::ForwardEpilogue;
-use super::sizes::{Sizes, with};
+use super::sizes::Sizes;
 use crate::gpu::{Matrices, Precision, Shader, Variant};
 use crate::kernels::check::{all_flags, rule};
-use crate::kernels::{Call, Kernel, KernelError, Params, narrow, params, shader};
+use crate::kernels::{Call, Kernel, KernelError, Params, shader};
 
 const FORWARD: Shader = shader!("conv", "conv2d_forward_matrix");
 
 /// Pixels and channels a workgroup.
 const SIDE: usize = 64;
-/// `vec4`s of (r, s, c) staged at a time.
-const STEP: usize = 4;
 /// Fewer channels or products of a sum leave most of a matrix blank.
 const ENOUGH: usize = 32;
-
-params!(ForwardParams {
-    n: u32,
-    h: u32,
-    w: u32,
-    c4: u32,
-    ho: u32,
-    wo: u32,
-    k4: u32,
-    r: u32,
-    s: u32,
-    stride_h: u32,
-    stride_w: u32,
-    pad_h: u32,
-    pad_w: u32,
-    pixels: u32,
-    column_groups: u32,
-    step_r: u32,
-    step_s: u32,
-    step_c: u32,
-});
 
 impl Conv2dForward {
     /// The dispatch with cooperative matrices, of activations in this precision; `None` where the device has none for it, or
@@ -68,15 +45,8 @@ impl Conv2dForward {
         rule(FORWARD.name, "side", side, large || side == 8, allowed)?;
         let sizes = Sizes::new(&self.shape, FORWARD.name)?;
         let (pixels, columns) = (sizes.pixels(), 4 * sizes.k4());
-        let (s, c4) = (self.shape.s, sizes.c4());
-        let place = [STEP / c4 / s, STEP / c4 % s, STEP % c4];
         let tiles = [pixels.div_ceil(SIDE), columns.div_ceil(SIDE)];
-        let mut more = [0; 5];
-        let values = [pixels, tiles[1]].into_iter().chain(place);
-        for (word, value) in more.iter_mut().zip(values) {
-            *word = narrow(FORWARD.name, value)?;
-        }
-        let params: ForwardParams = with(&sizes.words, &more);
+        let params = ForwardParams::of(&sizes, tiles[1])?;
         let mut variant = self.epilogue.variant();
         if large {
             variant = variant.set("LARGE", true);

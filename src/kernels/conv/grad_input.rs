@@ -2,19 +2,12 @@
 
 use super::epilogue::{GradInputEpilogue, when};
 use super::sizes::{Sizes, with};
-use super::{Conv2dShape, broadcast};
+use super::{Conv2dShape, Tile, broadcast};
 use crate::gpu::{Shader, Variant};
 use crate::kernels::check::{elements, rule};
-use crate::kernels::{Access, Call, Kernel, KernelError, Params, narrow, params, shader};
+use crate::kernels::{Access, Call, Kernel, KernelError, Params, narrow, padded, params, shader};
 
 const GRAD_INPUT: Shader = shader!("conv", "conv2d_grad_input");
-
-/// `vec4` columns a workgroup.
-const COLUMNS: usize = 8;
-/// Tiles of a row a workgroup.
-const TILES: usize = 16;
-/// Pixels a tile.
-const PIXELS: usize = 4;
 
 params!(GradInputParams {
     n: u32,
@@ -30,9 +23,10 @@ params!(GradInputParams {
     stride_w: u32,
     pad_h: u32,
     pad_w: u32,
+    phase_h: u32,
+    phase_w: u32,
     column_groups: u32,
-    tiles: u32,
-    all_tiles: u32,
+    blocks: u32,
 });
 
 /// `grad_x` of a convolution. Binds `grad_y`, `weight`, `grad_x`; then `other`, the gradient to add; `x`, the convolution's input;
@@ -71,53 +65,56 @@ impl Conv2dGradInput {
     /// # Errors
     /// As [`Conv2dForward::call`](super::Conv2dForward::call).
     pub fn call(&self) -> Result<Call, KernelError> {
-        let sizes = Sizes::new(&self.shape, GRAD_INPUT.name)?;
-        let GradInputEpilogue {
-            add,
-            mask,
-            mask_map,
-            reduce,
-        } = self.epilogue;
-        let named = usize::from(mask_map);
-        let holds = self.epilogue.holds();
-        rule(
-            GRAD_INPUT.name,
-            "mask_map",
-            named,
-            holds,
-            "0 without `reduce` and with `mask`",
-        )?;
-        let named = usize::from(self.mapped);
-        let free = !self.mapped || (!add && !mask);
-        rule(
-            GRAD_INPUT.name,
-            "mapped",
-            named,
-            free,
-            "0 with `add` or `mask`",
-        )?;
+        let sizes = self.checked()?;
         if self.software
-            && !reduce
+            && !self.epilogue.reduce
             && !self.mapped
             && let Some(call) = broadcast::grad_input(&sizes, self.epilogue.variant())?
         {
             return Ok(self.bind(call, &sizes));
         }
+        self.tiled(&sizes, self.tile())
+    }
+
+    fn checked(&self) -> Result<Sizes, KernelError> {
+        let name = GRAD_INPUT.name;
+        let GradInputEpilogue { add, mask, .. } = self.epilogue;
+        let named = usize::from(self.epilogue.mask_map);
+        let allowed = "0 without `reduce` and with `mask`";
+        rule(name, "mask_map", named, self.epilogue.holds(), allowed)?;
+        let free = !self.mapped || (!add && !mask);
+        let named = usize::from(self.mapped);
+        rule(name, "mapped", named, free, "0 with `add` or `mask`")?;
+        Sizes::new(&self.shape, name)
+    }
+
+    /// The dispatch of the base kernel in this tile, whatever the adapter; `partials` has a group for each tile.
+    ///
+    /// # Errors
+    /// As [`Conv2dGradInput::call`].
+    pub fn call_in(&self, tile: Tile) -> Result<Call, KernelError> {
+        self.tiled(&self.checked()?, tile)
+    }
+
+    fn tiled(&self, sizes: &Sizes, tile: Tile) -> Result<Call, KernelError> {
+        let GradInputEpilogue {
+            mask_map, reduce, ..
+        } = self.epilogue;
         let width = 4 * sizes.c4();
-        let partials = elements(GRAD_INPUT.name, &[self.groups()?, 2, width])?;
+        let partials = elements(GRAD_INPUT.name, &[self.groups_in(tile), 2, width])?;
         let access = if reduce { Access::Write } else { Access::Read };
         // Statistics, and at the next multiple of 64 elements the map.
         let vectors = match mask_map {
             true => (2 * width).next_multiple_of(64) + 2 * width,
             false => 2 * width,
         };
-        let call = self.base(&sizes)?;
+        let call = self.base(sizes, tile)?;
         let call = match self.mapped {
             true => self
-                .begin(call, &sizes)
+                .begin(call, sizes)
                 .bind_stored("z_y", Access::Read, sizes.y_len)
                 .bind("coefficients", Access::Read, 12 * sizes.k4()),
-            false => self.bind(call, &sizes),
+            false => self.bind(call, sizes),
         };
         Ok(call
             .bind_stored("z", Access::Read, when(reduce, sizes.x_len))
@@ -151,27 +148,44 @@ impl Conv2dGradInput {
     /// As [`Conv2dGradInput::call`].
     pub fn groups(&self) -> Result<usize, KernelError> {
         Sizes::new(&self.shape, GRAD_INPUT.name)?;
-        Ok(self.tiles()[1].div_ceil(TILES))
+        Ok(self.groups_in(self.tile()))
     }
 
-    /// Tiles of a row, and of all rows. A tile is four pixels a stride apart; each phase of the stride has its own.
-    fn tiles(&self) -> [usize; 2] {
-        let step = self.shape.stride[1];
-        let tiles = self.shape.w.div_ceil(step).div_ceil(PIXELS) * step;
-        [tiles, self.shape.n * self.shape.h * tiles]
+    /// Groups in this tile.
+    pub fn groups_in(&self, tile: Tile) -> usize {
+        let phases = self.shape.stride[0] * self.shape.stride[1];
+        phases * self.pixels().div_ceil(tile.rows())
     }
 
-    fn base(&self, sizes: &Sizes) -> Result<Call, KernelError> {
-        let column_groups = sizes.c4().div_ceil(COLUMNS);
-        let [tiles, all_tiles] = self.tiles();
-        let mut more = [0; 3];
-        for (word, value) in more.iter_mut().zip([column_groups, tiles, all_tiles]) {
+    /// Each phase of the stride has tiles of its own.
+    fn tile(&self) -> Tile {
+        Tile::new(self.pixels(), padded(self.shape.c))
+    }
+
+    /// The sides of a phase of the stride, the largest one's.
+    fn phase(&self) -> [usize; 2] {
+        let Conv2dShape { h, w, stride, .. } = self.shape;
+        [h.div_ceil(stride[0]), w.div_ceil(stride[1])]
+    }
+
+    /// Pixels of a phase.
+    fn pixels(&self) -> usize {
+        let [h, w] = self.phase();
+        self.shape.n * h * w
+    }
+
+    fn base(&self, sizes: &Sizes, tile: Tile) -> Result<Call, KernelError> {
+        let column_groups = (4 * sizes.c4()).div_ceil(tile.columns());
+        let [h, w] = self.phase();
+        let blocks = self.pixels().div_ceil(tile.rows());
+        let mut more = [0; 4];
+        for (word, value) in more.iter_mut().zip([h, w, column_groups, blocks]) {
             *word = narrow(GRAD_INPUT.name, value)?;
         }
         let params: GradInputParams = with(&sizes.words, &more);
-        let workgroups = (all_tiles.div_ceil(TILES) * column_groups) as u64;
-        let variant = mapped(self.epilogue.variant(), self.mapped);
-        Call::new(GRAD_INPUT, variant, &params, workgroups)
+        let workgroups = self.groups_in(tile) * column_groups;
+        let variant = tile.of(mapped(self.epilogue.variant(), self.mapped));
+        Call::new(GRAD_INPUT, variant, &params, workgroups as u64)
     }
 }
 
@@ -190,10 +204,11 @@ pub(super) fn kernel() -> Kernel {
         .iter()
         .filter(|epilogue| !epilogue.add && !epilogue.mask);
     let variants = plain.chain(free.map(|epilogue| mapped(epilogue.variant(), true)));
+    let variants: Vec<_> = variants.collect();
     Kernel {
         family: "conv",
         shader: GRAD_INPUT,
         params: GradInputParams::FIELDS,
-        variants: variants.collect(),
+        variants: Tile::all(&variants),
     }
 }

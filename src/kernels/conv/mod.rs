@@ -12,6 +12,7 @@ mod grad_weight;
 mod sizes;
 mod strip;
 mod sum_groups;
+mod tile;
 mod winograd;
 
 use super::{Kernel, KernelError};
@@ -23,6 +24,7 @@ pub use forward::Conv2dForward;
 pub use grad_input::Conv2dGradInput;
 pub use grad_weight::Conv2dGradWeight;
 pub use sum_groups::SumGroups;
+pub use tile::Tile;
 pub use winograd::WinogradForward;
 
 /// A convolution: `[N,H,W,C]` with filters `[R,S,C,K]` to `[N,Ho,Wo,K]`. Pairs are height, width.

@@ -48,6 +48,12 @@ impl Sizes {
         padded(self.shape.c) / 4
     }
 
+    /// A number of `vec4`s of (r, s, c) as steps along each of them.
+    pub(super) fn place(&self, vectors: usize) -> [usize; 3] {
+        let (row, c4) = (self.shape.s, self.c4());
+        [vectors / c4 / row, vectors / c4 % row, vectors % c4]
+    }
+
     /// `vec4`s of output channels.
     pub(super) fn k4(&self) -> usize {
         padded(self.shape.k) / 4
@@ -58,3 +64,8 @@ impl Sizes {
 pub(super) fn with<P: Params>(words: &[u32], more: &[u32]) -> P {
     bytemuck::pod_read_unaligned(bytemuck::cast_slice(&[words, more].concat()))
 }
+
+/// Lanes along either side of a workgroup's tile, and rows of the inner dimension staged at a time, in the base kernels.
+pub(super) const SIDE: usize = 16;
+/// `vec4`s of the inner dimension staged at a time where it is the one along `vec4`s.
+pub(super) const STEP: usize = SIDE / 4;
