@@ -329,8 +329,9 @@ fn a_mapped_gradient_is_that_of_the_map() {
         let (grad_y, z_y) = (pad(&problem.grad_y, shape.k), pad(&z_y, shape.k));
         let weight = filters(&shape, &problem.weight);
         let inputs: [&[f32]; 4] = [&grad_y, &weight, &z_y, &coefficients];
-        let got = execute(&kernel.call().unwrap(), &inputs);
-        let what = format!("mapped, {shape:?}");
+        let tile = Tile::ALL[index % 3];
+        let got = execute(&kernel.call_in(tile).unwrap(), &inputs);
+        let what = format!("mapped, {tile:?}, {shape:?}");
         let depth = 3 * shape.r * shape.s * shape.k;
         compare(&what, &unpad(&what, &got[0], shape.c), &want, depth);
     }

@@ -11,7 +11,7 @@ use kernels_tests::harness::{compare, execute, execute_as_is, gpu, pad, unpad};
 use kernels_tests::layout::{depthwise_filters, depthwise_unfilters, unfilters};
 use kernels_tests::random::Draw;
 use kinesic::gpu::Precision;
-use kinesic::kernels::{KernelError, conv};
+use kinesic::kernels::{Call, KernelError, conv};
 
 const SEED: u64 = 20;
 
@@ -154,12 +154,13 @@ mod conv2d_grad_weight {
                 mapped: true,
                 ..conv::Conv2dGradWeight::new((*shape).into(), false)
             };
-            let [first, second] = kernel.calls().unwrap();
+            let tile = conv::Tile::ALL[index % 3];
+            let [first, second] = kernel.calls_in(tile).unwrap();
             let coefficients = rows.each_ref().map(|row| pad(row, shape.k)).concat();
             let [grad_y, z_y] = [&grad_y, &z_y].map(|values| pad(values, shape.k));
             let inputs: [&[f32]; 4] = [&pad(&x, shape.c), &grad_y, &z_y, &coefficients];
             let partial = execute(&first, &inputs);
-            let what = format!("mapped, {shape:?}");
+            let what = format!("mapped, {tile:?}, {shape:?}");
             let got = unfilters(&what, shape, &execute(&second, &[&partial[0]])[0]);
             compare(
                 &what,
@@ -172,10 +173,34 @@ mod conv2d_grad_weight {
 
     fn run(shape: &Conv2dShape, software: bool, x: &[f64], grad_y: &[f64]) -> Vec<f32> {
         let kernel = conv::Conv2dGradWeight::new((*shape).into(), software);
-        let [first, second] = kernel.calls().unwrap();
+        both(shape, kernel.calls().unwrap(), x, grad_y)
+    }
+
+    fn both(
+        shape: &Conv2dShape,
+        [first, second]: [Call; 2],
+        x: &[f64],
+        grad_y: &[f64],
+    ) -> Vec<f32> {
         let partial = execute(&first, &[&pad(x, shape.c), &pad(grad_y, shape.k)]);
-        assert_eq!(partial[0].len(), kernel.partial_len());
         execute(&second, &[&partial[0]]).remove(0)
+    }
+
+    #[test]
+    fn larger_tiles_match_reference_on_drawn_shapes_and_tails() {
+        for (index, shape) in shapes().iter().chain(&tails()).enumerate() {
+            let mut draw = Draw::new(&format!("tiles of grad weight {index}"), SEED);
+            let x = draw.tensor(shape.input_len(), 1.0);
+            let grad_y = draw.tensor(shape.output_len(), 1.0);
+            let want = reference::conv2d_grad_weight(shape, &x, &grad_y);
+            let kernel = conv::Conv2dGradWeight::new((*shape).into(), false);
+            for tile in [conv::Tile::ALL[0], conv::Tile::ALL[1]] {
+                let what = format!("seed {SEED}, {tile:?}, {shape:?}");
+                let got = both(shape, kernel.calls_in(tile).unwrap(), &x, &grad_y);
+                let depth = shape.n * shape.out_h() * shape.out_w();
+                compare(&what, &unfilters(&what, shape, &got), &want, depth);
+            }
+        }
     }
 
     #[test]
@@ -421,7 +446,6 @@ mod depthwise {
             };
             let [first, second] = kernel.calls().unwrap();
             let partial = execute(&first, &[&pad(x, shape.c), &pad(grad_y, shape.c)]);
-            assert_eq!(partial[0].len(), kernel.partial_len());
             execute(&second, &[&partial[0]]).remove(0)
         }
 

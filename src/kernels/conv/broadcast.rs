@@ -1,11 +1,12 @@
 //! The convolution for software adapters: a load costs them more than arithmetic, so the 8 lanes of a subgroup load the
 //! weights between them and pass them around. Same problem, same bindings as in the base kernels.
 
+use super::Conv2dShape;
 use super::epilogue::{ForwardEpilogue, GradInputEpilogue};
 use super::sizes::{Sizes, with};
 use crate::gpu::{Shader, Variant};
 use crate::kernels::check::{all_flags, flags};
-use crate::kernels::{Call, Kernel, KernelError, Params, narrow, params, shader};
+use crate::kernels::{Call, Kernel, KernelError, Params, narrow, padded, params, shader};
 
 const FORWARD: Shader = shader!("conv", "conv2d_forward_broadcast");
 const GRAD_INPUT: Shader = shader!("conv", "conv2d_grad_input_broadcast");
@@ -157,6 +158,17 @@ pub(super) fn grad_input(sizes: &Sizes, variant: Variant) -> Result<Option<Call>
 
 /// `vec4`s of (r, s, c) a subgroup of the filters' gradient; twice as many in its variant WIDE.
 const SOURCES: usize = 4;
+
+/// Groups of pixels of the filters' gradient: enough for the threads of a large CPU. From the shape alone: the order of the
+/// sum must not depend on the machine.
+pub(super) fn parts(shape: &Conv2dShape) -> usize {
+    let [ho, _] = shape.output().unwrap_or_default();
+    let columns = (padded(shape.k) / 4).div_ceil(LANES);
+    let filters = shape.r * shape.s * (padded(shape.c) / 4) * columns;
+    let rows = (shape.n * ho).max(1);
+    let wanted = 512_usize.div_ceil(filters.max(1)).min(rows);
+    rows.div_ceil(rows.div_ceil(wanted))
+}
 
 /// The first stage over `parts` groups of pixels, some of which may be empty.
 pub(super) fn grad_weight(sizes: &Sizes, parts: usize) -> Result<Option<Call>, KernelError> {

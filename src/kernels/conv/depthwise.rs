@@ -109,12 +109,6 @@ impl DepthwiseGradWeight {
         Ok([first, sum.call()?])
     }
 
-    /// Elements of `partial`.
-    pub fn partial_len(&self) -> usize {
-        let output = self.shape.output().unwrap_or_default();
-        self.parts(output).0 * self.shape.r * self.shape.s * padded(self.shape.c)
-    }
-
     fn strips(&self) -> bool {
         self.software && strip::fits(&self.shape)
     }

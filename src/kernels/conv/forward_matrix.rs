@@ -1,7 +1,7 @@
 //! The convolution for devices with cooperative matrices, which multiply small matrices many times as fast as lanes do.
 
-use super::forward::{Conv2dForward, ForwardParams};
 use super::epilogue::ForwardEpilogue;
+use super::forward::{Conv2dForward, ForwardParams};
 use super::sizes::Sizes;
 use crate::gpu::{Matrices, Precision, Shader, Variant};
 use crate::kernels::check::{all_flags, rule};

@@ -1,18 +1,19 @@
 //! The gradient of a convolution with respect to the filters.
 
 use super::epilogue::when;
-use super::sizes::{Sizes, with};
-use super::{Conv2dShape, SumGroups, broadcast};
+use super::sizes::{SIDE, Sizes, with};
+use super::{Conv2dShape, SumGroups, Tile, broadcast};
 use crate::gpu::Shader;
 use crate::kernels::check::{all_flags, elements, flags};
 use crate::kernels::{Access, Call, Kernel, KernelError, Params, narrow, padded, params, shader};
 
 const GRAD_WEIGHT: Shader = shader!("conv", "conv2d_grad_weight");
 
-/// `vec4` columns a workgroup.
-const COLUMNS: usize = 8;
-/// Workgroups of the weight gradient from which on no more groups of rows are made: enough to fill a large GPU.
-const ENOUGH_WORKGROUPS: usize = 512;
+/// Steps of a group of pixels from which on its sums cost little beside its products.
+const STEPS: usize = 8;
+/// Workgroups from which on no more groups of pixels are made. Fewer than fill a large GPU: each is a tile written and read again,
+/// and in f16 these bytes would be more than a step has to spare.
+const ENOUGH: usize = 64;
 
 params!(GradWeightParams {
     n: u32,
@@ -28,9 +29,13 @@ params!(GradWeightParams {
     stride_w: u32,
     pad_h: u32,
     pad_w: u32,
+    pixels: u32,
+    group_pixels: u32,
+    row_groups: u32,
     column_groups: u32,
-    rows: u32,
-    groups: u32,
+    step_n: u32,
+    step_h: u32,
+    step_w: u32,
 });
 
 /// `grad_weight` of a convolution, in two stages.
@@ -62,71 +67,97 @@ impl Conv2dGradWeight {
     /// # Errors
     /// As [`Conv2dForward::call`](super::Conv2dForward::call).
     pub fn calls(&self) -> Result<[Call; 2], KernelError> {
-        let name = GRAD_WEIGHT.name;
-        let sizes = Sizes::new(&self.shape, name)?;
-        let (parts, rows) = self.parts(sizes.output[0]);
-        let partial_len = elements(name, &[parts, sizes.weight_len])?;
-        let bind = |call: Call| {
-            call.bind_stored("x", Access::Read, sizes.x_len)
-                .bind_stored("grad_y", Access::Read, sizes.y_len)
-                .bind("partial", Access::Write, partial_len)
-                .flops(self.shape.flops() + when(self.mapped, 4 * sizes.y_len) as u64)
-        };
-        let software = self.software && !self.mapped;
-        let software = software.then(|| broadcast::grad_weight(&sizes, parts));
-        let first = match software.transpose()?.flatten() {
-            Some(call) => bind(call),
-            None => bind(self.base(&sizes, parts, rows)?)
-                .bind_stored("z_y", Access::Read, when(self.mapped, sizes.y_len))
-                .bind(
-                    "coefficients",
-                    Access::Read,
-                    when(self.mapped, 12 * sizes.k4()),
-                ),
-        };
-        let sum = SumGroups {
-            len: sizes.weight_len,
-            parts,
-        };
-        Ok([first, sum.call()?])
+        let sizes = Sizes::new(&self.shape, GRAD_WEIGHT.name)?;
+        if self.software && !self.mapped {
+            let parts = broadcast::parts(&self.shape);
+            if let Some(call) = broadcast::grad_weight(&sizes, parts)? {
+                return self.both(self.bind(call, &sizes, parts)?, &sizes, parts);
+            }
+        }
+        self.tiled(&sizes, self.tile())
     }
 
-    fn base(&self, sizes: &Sizes, parts: usize, rows: usize) -> Result<Call, KernelError> {
-        let column_groups = sizes.k4().div_ceil(COLUMNS);
-        let groups = parts * self.filters();
-        let mut more = [0; 3];
-        for (word, value) in more.iter_mut().zip([column_groups, rows, groups]) {
+    /// The dispatches with the base kernel in this tile, whatever the adapter.
+    ///
+    /// # Errors
+    /// As [`Conv2dGradWeight::calls`].
+    pub fn calls_in(&self, tile: Tile) -> Result<[Call; 2], KernelError> {
+        self.tiled(&Sizes::new(&self.shape, GRAD_WEIGHT.name)?, tile)
+    }
+
+    fn tiled(&self, sizes: &Sizes, tile: Tile) -> Result<[Call; 2], KernelError> {
+        let (parts, group_pixels) = self.parts(tile);
+        let (z_len, rows) = (when(self.mapped, sizes.y_len), 12 * sizes.k4());
+        let call = self.bind(self.base(sizes, tile, group_pixels)?, sizes, parts)?;
+        let call = call.bind_stored("z_y", Access::Read, z_len).bind(
+            "coefficients",
+            Access::Read,
+            when(self.mapped, rows),
+        );
+        self.both(call, sizes, parts)
+    }
+
+    /// The call with the bindings that all shaders have.
+    fn bind(&self, call: Call, sizes: &Sizes, parts: usize) -> Result<Call, KernelError> {
+        let partial_len = elements(GRAD_WEIGHT.name, &[parts, sizes.weight_len])?;
+        let more = when(self.mapped, 4 * sizes.y_len) as u64;
+        Ok(call
+            .bind_stored("x", Access::Read, sizes.x_len)
+            .bind_stored("grad_y", Access::Read, sizes.y_len)
+            .bind("partial", Access::Write, partial_len)
+            .flops(self.shape.flops() + more))
+    }
+
+    fn both(&self, first: Call, sizes: &Sizes, parts: usize) -> Result<[Call; 2], KernelError> {
+        let len = sizes.weight_len;
+        Ok([first, SumGroups { len, parts }.call()?])
+    }
+
+    fn base(&self, sizes: &Sizes, tile: Tile, group_pixels: usize) -> Result<Call, KernelError> {
+        let [rows, columns] = self.product();
+        let [ho, wo] = sizes.output;
+        let (pixels, tiles) = (sizes.pixels(), tile.workgroups(rows, columns));
+        let groups = [rows.div_ceil(tile.rows()), columns.div_ceil(tile.columns())];
+        let place = [SIDE / wo / ho, SIDE / wo % ho, SIDE % wo];
+        let values = [pixels, group_pixels]
+            .into_iter()
+            .chain(groups)
+            .chain(place);
+        let mut more = [0; 7];
+        for (word, value) in more.iter_mut().zip(values) {
             *word = narrow(GRAD_WEIGHT.name, value)?;
         }
         let params: GradWeightParams = with(&sizes.words, &more);
-        Call::new(
-            GRAD_WEIGHT,
-            flags(&[("MAPPED", self.mapped)]),
-            &params,
-            groups as u64,
-        )
+        let variant = tile.of(flags(&[("MAPPED", self.mapped)]));
+        let workgroups = pixels.div_ceil(group_pixels) * tiles;
+        Call::new(GRAD_WEIGHT, variant, &params, workgroups as u64)
     }
 
-    /// Elements of `partial`.
-    pub fn partial_len(&self) -> usize {
-        let [ho, _] = self.shape.output().unwrap_or_default();
-        let weight = self.shape.r * self.shape.s * padded(self.shape.c) * padded(self.shape.k);
-        self.parts(ho).0 * weight
+    /// Rows and columns of the gradient as a matrix product.
+    fn product(&self) -> [usize; 2] {
+        let Conv2dShape { c, k, r, s, .. } = self.shape;
+        [r * s * padded(c), padded(k)]
     }
 
-    /// Workgroups for one group of rows.
-    fn filters(&self) -> usize {
-        let columns = (padded(self.shape.k) / 4).div_ceil(COLUMNS);
-        self.shape.r * self.shape.s * (padded(self.shape.c) / 4) * columns
+    /// Steps over the pixels of all images.
+    fn steps(&self) -> usize {
+        let [ho, wo] = self.shape.output().unwrap_or_default();
+        (self.shape.n * ho * wo).div_ceil(SIDE)
     }
 
-    /// How many groups the output rows are split into, and the rows of each. From the shape alone: the order of the sum must
-    /// not depend on the machine.
-    fn parts(&self, ho: usize) -> (usize, usize) {
-        let rows = (self.shape.n * ho).max(1);
-        let wanted = ENOUGH_WORKGROUPS.div_ceil(self.filters().max(1)).min(rows);
-        let rows_each = rows.div_ceil(wanted);
-        (rows.div_ceil(rows_each), rows_each)
+    fn tile(&self) -> Tile {
+        let [rows, columns] = self.product();
+        Tile::new(rows, columns)
+    }
+
+    /// How many groups the pixels are split into, and the pixels of each. From the shape alone: the order of the sum must not
+    /// depend on the machine.
+    fn parts(&self, tile: Tile) -> (usize, usize) {
+        let [rows, columns] = self.product();
+        let wanted = ENOUGH.div_ceil(tile.workgroups(rows, columns));
+        let steps = self.steps();
+        let each = steps.div_ceil(wanted).max(STEPS);
+        (steps.div_ceil(each), each * SIDE)
     }
 }
 
@@ -135,6 +166,6 @@ pub(super) fn kernel() -> Kernel {
         family: "conv",
         shader: GRAD_WEIGHT,
         params: GradWeightParams::FIELDS,
-        variants: all_flags(&["MAPPED"]),
+        variants: Tile::all(&all_flags(&["MAPPED"])),
     }
 }

@@ -30,7 +30,7 @@ impl Tile {
     ];
 
     /// Workgroups that are enough to fill a large GPU.
-    pub(super) const ENOUGH: usize = 256;
+    const ENOUGH: usize = 256;
 
     /// The largest tile that fills a GPU, else the smallest; from the shape alone, as sums over tiles must not depend on the
     /// machine. A larger tile loads less for each product (8 values for 16 of them, 12 for 32, 16 for 64), but is not taken

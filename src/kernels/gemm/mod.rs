@@ -59,11 +59,6 @@ impl MatMul {
         ])
     }
 
-    /// Elements of `partial` of [`MatMul::at_b`].
-    pub fn partial_len(&self) -> usize {
-        self.transposed().partial_len()
-    }
-
     fn transposed(&self) -> Conv2dGradWeight {
         Conv2dGradWeight::new(Conv2dShape::linear(self.k, self.m, self.n), self.software)
     }

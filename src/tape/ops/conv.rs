@@ -345,17 +345,17 @@ pub(super) fn grad_weight(
         software: lowering.target().software,
     };
     let calls = lowering.check(kernel.calls())?;
-    two_stages(lowering, calls, kernel.partial_len(), mapped)
+    two_stages(lowering, calls, mapped)
 }
 
 /// The gradient of filters: sums of groups of pixels, and their sum. Where one group holds all, that is the gradient.
 pub(super) fn two_stages(
     lowering: &mut Lowering<'_>,
     [first, second]: [Call; 2],
-    partial_len: usize,
     mapped: bool,
 ) -> Result<(), TapeError> {
     let (x, grad_y, grad) = (lowering.input(0), lowering.input(1), lowering.output(0));
+    let partial_len = (first.extents[2].bytes / 4) as usize; // sums are f32
     let whole = partial_len == lowering.len(grad);
     let partial = if whole {
         grad

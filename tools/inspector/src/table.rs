@@ -40,19 +40,28 @@ pub fn table(mesa: &str, answers: &[Answer]) -> String {
     text
 }
 
-/// The inner loops of the matrix products: for each kernel, precision and family the variant whose share is least.
+/// The parts of a variant's name that change how much work an inner loop does: precision and tile.
+fn size(variant: &str) -> Vec<&str> {
+    let named = ["f16", "tall", "wide"];
+    let parts = variant.split('_');
+    parts
+        .filter(|part| named.iter().any(|name| part.starts_with(name)))
+        .collect()
+}
+
+/// The inner loops of the matrix products: for each kernel, precision, tile and family the variant whose share is least.
 pub fn loops(answers: &[Answer]) -> String {
     let mut text = String::new();
-    let mut groups: Vec<(&str, &str, bool, Vec<&Answer>)> = Vec::new();
+    let mut groups: Vec<(&str, &str, Vec<&str>, Vec<&Answer>)> = Vec::new();
     for answer in answers.iter().filter(|it| it.inner_loop.is_some()) {
         let (family, kernel) = (answer.record.family, &*answer.record.kernel);
-        let half = answer.record.variant.starts_with("f16");
+        let size = size(&answer.record.variant);
         let group = groups
             .iter_mut()
-            .find(|it| (it.0, it.1, it.2) == (family, kernel, half));
+            .find(|it| (it.0, it.1, &it.2) == (family, kernel, &size));
         match group {
             Some(group) => group.3.push(answer),
-            None => groups.push((family, kernel, half, vec![answer])),
+            None => groups.push((family, kernel, size, vec![answer])),
         }
     }
     for (family, kernel, _, members) in groups {
@@ -140,11 +149,16 @@ mod tests {
     }
 
     #[test]
-    fn the_least_share_of_each_precision_is_told() {
-        let answers =
-            [("base", 70), ("relu1", 60), ("f16", 50)].map(|(it, n)| answer(it, n, false));
-        let text = loops(&answers);
-        assert_eq!(text.lines().count(), 2, "{text}");
+    fn the_least_share_of_each_precision_and_tile_is_told() {
+        let shares = [
+            ("base", 70),
+            ("relu1", 60),
+            ("f16", 50),
+            ("wide0", 40),
+            ("f16_relu1_wide0", 30),
+        ];
+        let text = loops(&shares.map(|(it, n)| answer(it, n, false)));
+        assert_eq!(text.lines().count(), 4, "{text}");
         assert!(
             text.contains("gemm/relu1: 60 of 100 instructions are multiply-adds, 60.0 % (75.0 %"),
             "{text}"
