@@ -105,8 +105,8 @@ struct Tile { upper: Sums, lower: Sums }
 fn consume(before: Tile, lane: u32, q: u32) -> Tile {
     var tile = before;
     let at = lane / SIDE * STEP + q;
-    let w0 = filters(2u * LANES + SIDE * q + (lane % SIDE ^ 2u * q));
-    let w1 = filters(3u * LANES + SIDE * q + (lane % SIDE ^ 2u * q));
+    let w0 = filters(2u * LANES + SIDE * q + ((lane % SIDE) ^ (2u * q)));
+    let w1 = filters(3u * LANES + SIDE * q + ((lane % SIDE) ^ (2u * q)));
     tile.upper = multiply(tile.upper, at, w0, w1);
     if TALL { tile.lower = multiply(tile.lower, LANES + at, w0, w1); }
     return tile;
@@ -180,7 +180,7 @@ fn conv2d_grad_input(
     let by = place(phase, STEP);
     var tap = place(phase, lane % STEP);
     let channel = 4u * (columns + lane / STEP % SIDE) + lane / HALF; // of the weight that the lane fetches
-    let slot = 2u * LANES + lane / HALF * HALF + lane % STEP * SIDE + (lane / STEP % SIDE ^ lane % STEP * 2u);
+    let slot = 2u * LANES + lane / HALF * HALF + lane % STEP * SIDE + ((lane / STEP % SIDE) ^ (lane % STEP * 2u));
     var next = fetch(phase, corner0, corner1, tap, channel);
     var tile = Tile();
     for (var step = 0u; step < phase.taps.x * phase.taps.y * params.k4; step += STEP) {
