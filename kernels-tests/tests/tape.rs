@@ -3,6 +3,7 @@
 use kernels_tests::harness::{gpu, pad};
 use kernels_tests::random::Draw;
 use kernels_tests::{conv, elementwise, norm};
+use kinesic::kernels::conv::{Measured, Tile, Way, Ways};
 use kinesic::nn::{Conv2d, batch_norm, relu};
 use kinesic::tape::ops::Add;
 use kinesic::tape::{Graph, Plan, Recording, Shape, Store, TapeError, Target, Value};
@@ -133,8 +134,16 @@ fn loss(problem: &Problem) -> f64 {
 /// y, grad_x and the parameters' gradients in travelling order by name.
 type Step = (Vec<f32>, Vec<f32>, Vec<(String, Vec<f32>)>);
 
+/// The adapter's target, fused or not.
+fn target(fuse: bool) -> Target {
+    Target {
+        fuse,
+        ..Target::of(gpu())
+    }
+}
+
 /// Runs one step.
-fn run(problem: &Problem, fuse: bool) -> Step {
+fn run(problem: &Problem, target: &Target) -> Step {
     let Block {
         graph,
         x,
@@ -157,11 +166,7 @@ fn run(problem: &Problem, fuse: bool) -> Step {
     });
     let gpu = gpu();
     gpu.block_on(async {
-        let target = Target {
-            fuse,
-            ..Target::of(gpu)
-        };
-        let recording = Recording::new(graph, &[y, grad_x], &target)?;
+        let recording = Recording::new(graph, &[y, grad_x], target)?;
         let store = Store::new(gpu, &recording, true).await?;
         let plan = Plan::new(gpu, recording, &store).await?;
         gpu.queue.write_buffer(
@@ -187,7 +192,7 @@ fn run(problem: &Problem, fuse: bool) -> Step {
 #[test]
 fn gradients_match_differences_of_the_references() {
     let problem = drawn();
-    let (_, grad_x, grads) = run(&problem, true);
+    let (_, grad_x, grads) = run(&problem, &target(true));
     let mut draw = Draw::new("direction", SEED);
     let mut check = |name: &str, gradient: &[f32], change: &dyn Fn(&mut Problem, &[f64])| {
         let direction = draw.tensor(gradient.len(), 1.0);
@@ -244,18 +249,95 @@ fn gradients_match_differences_of_the_references() {
 #[test]
 fn fused_and_plain_plans_agree() {
     let problem = drawn();
-    let (fused, plain) = (run(&problem, true), run(&problem, false));
-    let close = |what: &str, a: &[f32], b: &[f32]| {
+    let (fused, plain) = (run(&problem, &target(true)), run(&problem, &target(false)));
+    assert_close("fused and plain", 1e-5, &fused, &plain);
+}
+
+/// Each tensor's values differ by at most a share of its largest.
+fn assert_close(what: &str, share: f32, got: &Step, want: &Step) {
+    let close = |name: &str, a: &[f32], b: &[f32]| {
         let most = b.iter().fold(0f32, |most, v| most.max(v.abs()));
         for (a, b) in a.iter().zip(b) {
-            assert!((a - b).abs() <= 1e-5 * most, "{what}: {a} fused, {b} plain");
+            assert!((a - b).abs() <= share * most, "{what}, {name}: {a}, {b}");
         }
     };
-    close("y", &fused.0, &plain.0);
-    close("grad_x", &fused.1, &plain.1);
-    for ((name, a), (_, b)) in fused.2.iter().zip(&plain.2) {
+    close("y", &got.0, &want.0);
+    close("grad_x", &got.1, &want.1);
+    for ((name, a), (_, b)) in got.2.iter().zip(&want.2) {
         close(name, a, b);
     }
+}
+
+/// The shaders of the convolutions in these ways, with their variants.
+fn convolutions(target: &Target) -> Vec<(&'static str, String)> {
+    let Block {
+        graph, y, grad_x, ..
+    } = recorded();
+    let recording = Recording::new(graph, &[y, grad_x], target).unwrap();
+    let steps = recording.steps.iter();
+    let steps = steps.filter(|step| step.convolution.is_some());
+    steps
+        .map(|step| (step.call.shader.name, step.call.variant.to_string()))
+        .collect()
+}
+
+#[test]
+fn every_way_is_taken_and_agrees_with_the_twins_own_choice() {
+    let problem = drawn();
+    let base = Target {
+        software: false,
+        ..target(true)
+    };
+    let own = run(&problem, &base);
+    for tile in Tile::ALL {
+        let target = base.clone().in_ways(Ways::everywhere(Way::Tile(tile)));
+        for (shader, variant) in convolutions(&target) {
+            let short = [("tall0", tile.tall), ("wide0", tile.wide)];
+            for (name, long) in short.into_iter().filter(|_| shader != "sum_groups") {
+                assert_eq!(variant.contains(name), !long, "{shader}, {variant}");
+            }
+        }
+        // The kernels' own tests run every tile; a software adapter compiles one for seconds.
+        if tile == Tile::ALL[1] {
+            assert_close(&format!("{tile:?}"), 1e-5, &run(&problem, &target), &own);
+        }
+    }
+    let own_target = target(true);
+    if !own_target.software {
+        return;
+    }
+    let own = run(&problem, &own_target);
+    for (way, taken) in [(Way::Winograd, true), (Way::Direct, false)] {
+        let target = own_target.clone().in_ways(Ways::everywhere(way));
+        let mut shaders = convolutions(&target).into_iter();
+        assert_eq!(shaders.any(|(it, _)| it.contains("winograd")), taken);
+        // Winograd's method amplifies roundings; see its own test.
+        assert_close(&format!("{way}"), 1e-3, &run(&problem, &target), &own);
+    }
+}
+
+#[test]
+fn a_way_is_that_of_its_problem_alone() {
+    let plain = Target::unlimited();
+    let way = Way::Tile(Tile::ALL[0]);
+    let problem = {
+        let Block {
+            graph, y, grad_x, ..
+        } = recorded();
+        let recording = Recording::new(graph, &[y, grad_x], &plain).unwrap();
+        recording.steps.iter().find_map(|step| step.convolution)
+    };
+    let line = Measured {
+        problem: problem.unwrap(),
+        way: Some(way),
+        ms: 1.0,
+        own_ms: 2.0,
+    };
+    let tuned = convolutions(&plain.clone().in_ways(Ways::of(&[line])));
+    let own = convolutions(&plain);
+    assert_eq!(tuned.len(), own.len());
+    let changed = tuned.iter().zip(&own).filter(|(a, b)| a != b).count();
+    assert!((1..own.len()).contains(&changed), "{changed} of {own:?}");
 }
 
 #[test]
@@ -264,11 +346,7 @@ fn fusion_leaves_no_pass_for_activation_and_sum() {
         let Block {
             graph, y, grad_x, ..
         } = recorded();
-        let target = Target {
-            fuse,
-            ..Target::of(gpu())
-        };
-        let recording = Recording::new(graph, &[y, grad_x], &target).unwrap();
+        let recording = Recording::new(graph, &[y, grad_x], &target(fuse)).unwrap();
         let count = |kernel: &str| {
             recording
                 .steps
@@ -286,7 +364,7 @@ fn fusion_leaves_no_pass_for_activation_and_sum() {
 fn repeats_bit_for_bit() {
     let problem = drawn();
     let bits = || {
-        let (y, grad_x, grads) = run(&problem, true);
+        let (y, grad_x, grads) = run(&problem, &target(true));
         let all = y
             .into_iter()
             .chain(grad_x)

@@ -5,6 +5,7 @@ use super::plan::{Mode, Model};
 use super::profile::{self, Table};
 use super::{Common, Failure, STARTED, bench_input};
 use crate::gpu::Gpu;
+use crate::kernels::conv::Ways;
 use crate::train::write_atomically;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -57,6 +58,8 @@ struct Report {
     precision: String,
     memory: String,
     mode: &'static str,
+    /// Whether convolutions may be computed in ways that `kinesic tune` measured.
+    tuned: bool,
     images_per_second: f64,
     step_ms_median: f64,
     step_ms_p95: f64,
@@ -73,8 +76,14 @@ struct Report {
 impl Report {
     fn title(&self) -> String {
         format!(
-            "{} at {}, batch {}, {}, {}, {} memory",
-            self.backbone, self.size, self.batch, self.precision, self.mode, self.memory
+            "{} at {}, batch {}, {}, {}, {} memory{}",
+            self.backbone,
+            self.size,
+            self.batch,
+            self.precision,
+            self.mode,
+            self.memory,
+            if self.tuned { ", tuned" } else { "" }
         )
     }
 
@@ -118,14 +127,15 @@ pub(super) fn run(common: &Common, args: &BenchArgs) -> Result<(), Failure> {
     let gpu = common.gpu()?;
     start_up.device_s = watch.lap();
     if wants_profile {
-        profile::check(&gpu)?;
+        profile::check(&gpu, "--profile")?;
     }
     if !gpu.can_store(args.model.precision()) {
         return Err(Failure::Input(anyhow::anyhow!(
             "--precision f16: the adapter has no f16 (shader-f16); choose another adapter or f32"
         )));
     }
-    let compile = bench_plan::compile(&gpu, &args.model, mode, &mut watch, &mut start_up);
+    let target = args.model.target(&gpu);
+    let compile = bench_plan::compile(&gpu, &args.model, mode, &target, &mut watch, &mut start_up);
     let plan = gpu.block_on(compile)?;
     plan.submit();
     gpu.wait()?;
@@ -178,6 +188,7 @@ fn report(
         precision: model.precision.clone(),
         memory: model.memory.clone(),
         mode: mode.name(),
+        tuned: *model.target(gpu).ways != Ways::default(),
         images_per_second: f64::from(model.batch) / median,
         step_ms_median: 1e3 * median,
         step_ms_p95: 1e3 * p95,

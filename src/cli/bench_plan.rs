@@ -74,11 +74,12 @@ pub(super) async fn compile(
     gpu: &Gpu,
     model: &Model,
     mode: Mode,
+    target: &Target,
     watch: &mut Watch,
     start_up: &mut StartUp,
 ) -> Result<Plan, Failure> {
     let network = model.network()?;
-    let (recording, inputs) = record(gpu, model, mode)?;
+    let (recording, inputs) = record(model, mode, target)?;
     start_up.planning_s = watch.lap();
     let _ahead = recording.compile_ahead(gpu);
     let weights = Weights::initialised(&network.declare(model.size as usize)?, 1);
@@ -102,14 +103,11 @@ pub(super) async fn compile(
     Ok(plan)
 }
 
-fn record(gpu: &Gpu, model: &Model, mode: Mode) -> Result<(Recording, Inputs), Failure> {
+fn record(model: &Model, mode: Mode, target: &Target) -> Result<(Recording, Inputs), Failure> {
     let images = model.images();
-    let target = Target::of(gpu)
-        .stored(model.precision())
-        .within(model.memory());
     Ok(match mode {
         Mode::Train => {
-            let (step, objective) = model.training(&target)?;
+            let (step, objective) = model.training(target)?;
             let labels: Vec<_> = (0..images.batch as u32).map(label).collect();
             let labels = objective.pack(&labels, images.batch)?;
             let schedule = Optimizer::Adam(AdamConstants::default()).schedule(1e-4, 0, 1);
@@ -126,7 +124,7 @@ fn record(gpu: &Gpu, model: &Model, mode: Mode) -> Result<(Recording, Inputs), F
             (step.recording, inputs)
         }
         Mode::Infer => {
-            let pass = InferencePass::new(&model.network()?, images, &target.fixed())?;
+            let pass = InferencePass::new(&model.network()?, images, &target.clone().fixed())?;
             let inputs = pictures(images, pass.pixels, pass.matrices);
             (pass.recording, inputs)
         }

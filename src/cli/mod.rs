@@ -17,9 +17,11 @@ mod predict;
 mod profile;
 mod progress;
 mod train;
+mod tune;
 
 use crate::gpu::{AdapterChoice, Gpu};
 use crate::infer::Model;
+use crate::kernels::conv::Tuning;
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 use std::cell::OnceCell;
@@ -85,6 +87,7 @@ enum Command {
     Plan(plan::PlanArgs),
     /// Measures whole steps
     Bench(bench::BenchArgs),
+    Tune(tune::TuneArgs),
     /// Compares with reference values that another implementation computed
     Parity(parity::ParityArgs),
 }
@@ -107,6 +110,7 @@ pub fn main() -> ExitCode {
         Command::Predict(args) => predict::run(&cli.common, &args),
         Command::Plan(args) => plan::run(&cli.common, &args),
         Command::Bench(args) => bench::run(&cli.common, &args),
+        Command::Tune(args) => tune::run(&cli.common, &args),
         Command::Parity(args) => parity::run(&cli.common, &args),
     };
     cli.common.store_pipelines();
@@ -129,6 +133,7 @@ impl Common {
         let gpu = pollster::block_on(Gpu::new(&choice))?;
         if let Some(folder) = cache::folder(self.cache.as_deref()) {
             gpu.block_on(gpu.keep_pipelines_in(&folder))?;
+            tune_from(&gpu, &folder);
         }
         Ok(self.device.get_or_init(|| gpu).clone())
     }
@@ -160,6 +165,26 @@ impl Common {
             }
             None => print(&text()),
         }
+    }
+}
+
+/// Takes what `kinesic tune` kept. A file that cannot be read costs time and is no failure.
+fn tune_from(gpu: &Gpu, folder: &Path) {
+    let note = |why: &dyn std::fmt::Display| {
+        let file = gpu.tuning_file(folder);
+        eprintln!(
+            "note: {}: {why}; `kinesic tune` makes it anew",
+            file.display()
+        );
+    };
+    match gpu.tune_from(folder) {
+        Ok(_) => {
+            let text = gpu.tuning();
+            if let Some(Err(error)) = text.map(|text| Tuning::read(&text)) {
+                note(&error);
+            }
+        }
+        Err(error) => note(&error),
     }
 }
 

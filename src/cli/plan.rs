@@ -1,7 +1,7 @@
 //! `kinesic plan`.
 
 use super::{Common, Failure};
-use crate::gpu::Precision;
+use crate::gpu::{Gpu, Precision};
 use crate::infer::{Images, InferencePass};
 use crate::kernels::optim::{AdamConstants, Optimizer};
 use crate::nn::{Backbone, Network};
@@ -100,6 +100,12 @@ impl Model {
 
     pub(super) fn memory(&self) -> Memory {
         Memory::named(&self.memory).unwrap_or_default()
+    }
+
+    /// The adapter, for this precision and memory, in the ways that were measured on it.
+    pub(super) fn target(&self, gpu: &Gpu) -> Target {
+        let target = Target::of(gpu).stored(self.precision());
+        target.within(self.memory())
     }
 
     pub(super) fn images(&self) -> Images {

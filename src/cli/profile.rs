@@ -51,24 +51,23 @@ struct Sums {
     gigaflops_per_second: f64,
 }
 
-/// What a profile needs of the adapter.
+/// What a profile, or whatever was asked for, needs of the adapter.
 ///
 /// # Errors
 /// [`Failure::Input`] where it has no timestamps.
-pub(super) fn check(gpu: &Gpu) -> Result<(), Failure> {
+pub(super) fn check(gpu: &Gpu, asked: &str) -> Result<(), Failure> {
     let has = gpu.device.features();
     if has.contains(wgpu::Features::TIMESTAMP_QUERY) {
         return Ok(());
     }
     Err(Failure::Input(anyhow::anyhow!(
-        "--profile: the adapter {} has no timestamps; `kinesic adapters` lists those that have, without --profile whole steps are measured",
+        "{asked}: the adapter {} has no timestamps; `kinesic adapters` lists those that have",
         crate::gpu::describe(gpu.info())
     )))
 }
 
 /// Profiles up to five steps within `seconds`, at least one, and gives the one with the median time.
 pub(super) fn profile(gpu: &Gpu, plan: &Plan, seconds: f64) -> Result<Profile, Failure> {
-    check(gpu)?;
     let start = Instant::now();
     let mut profiles = Vec::new();
     while profiles.is_empty() || (profiles.len() < STEPS && start.elapsed().as_secs_f64() < seconds)
@@ -80,8 +79,12 @@ pub(super) fn profile(gpu: &Gpu, plan: &Plan, seconds: f64) -> Result<Profile, F
     }
     profiles.sort_by(|a, b| a.seconds().total_cmp(&b.seconds()));
     let middle = profiles.len() / 2;
-    let none = || Failure::work(anyhow::anyhow!("the adapter gave no timestamps"));
     profiles.into_iter().nth(middle).ok_or_else(none)
+}
+
+/// What an adapter that has timestamps does not do.
+pub(super) fn none() -> Failure {
+    Failure::work(anyhow::anyhow!("the adapter gave no timestamps"))
 }
 
 fn bytes(step: &Step) -> u64 {

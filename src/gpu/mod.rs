@@ -8,6 +8,7 @@ mod pipelines;
 mod readback;
 mod shader;
 mod timer;
+mod tuning;
 mod upload;
 
 use std::future::Future;
@@ -40,6 +41,7 @@ struct Shared {
     info: wgpu::AdapterInfo,
     matrices: Matrices,
     pipelines: pipelines::Pipelines,
+    tuning: Mutex<Option<Arc<str>>>,
     trouble: Arc<Mutex<Option<Trouble>>>,
 }
 
@@ -113,6 +115,7 @@ impl Gpu {
                 info,
                 matrices,
                 pipelines: pipelines::Pipelines::default(),
+                tuning: Mutex::default(),
                 trouble: Arc::default(),
             }),
         }

@@ -1,10 +1,12 @@
 //! Shaders, their variants and the pipelines made from them.
 
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
 
 /// How activations and their gradients are stored. Sums, statistics, weights and their gradients are f32 in any case.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// 4 bytes an element.
     #[default]

@@ -114,10 +114,12 @@ impl Call {
         call
     }
 
-    /// The same problem with activations in this precision. A call is made for f32; one without activations stays as it is.
+    /// The same problem with activations in this precision. A call is made for f32; one without activations stays as it is, as
+    /// does one that is stored so already.
     #[must_use]
     pub fn stored(mut self, precision: Precision) -> Self {
-        if precision == Precision::F16 && self.shader.has_half() {
+        let stored = self.variant.precision() == precision;
+        if !stored && precision == Precision::F16 && self.shader.has_half() {
             self.variant = self.variant.stored(precision);
             let stored = self.extents.iter_mut().filter(|extent| extent.activation);
             stored.for_each(|extent| extent.bytes /= 2);

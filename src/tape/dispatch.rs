@@ -2,6 +2,7 @@
 
 use super::{TapeError, Value};
 use crate::kernels::Call;
+use crate::kernels::conv::Problem;
 use std::collections::HashMap;
 
 /// One operand of a dispatch.
@@ -59,6 +60,8 @@ pub struct Step {
     pub operands: Vec<Operand>,
     /// The layer it belongs to.
     pub layer: String,
+    /// The convolution that it computes, or helps to.
+    pub convolution: Option<Problem>,
 }
 
 /// Holds that all dispatches of a step mean the same storage by an operand.

@@ -5,10 +5,12 @@ use super::dispatch::{self, Flat, Operand, Step};
 use super::graph::{Info, Node, Place};
 use super::recompute::{self, Draft, Memory};
 use super::{Graph, Shape, TapeError, Value, fusion};
-use crate::gpu::{CompilingAhead, Gpu, Precision};
+use crate::gpu::{CompilingAhead, Gpu, Matrices, Precision};
+use crate::kernels::conv::{Conv2dShape, Pass, Problem, Tuning, Way, Ways};
 use crate::kernels::optim::SCALING;
 use crate::kernels::{Access, Call, KernelError};
 use std::collections::HashSet;
+use std::sync::Arc;
 
 /// What a recording is compiled for. A dry recording needs no device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +30,10 @@ pub struct Target {
     pub fixed: bool,
     /// What is recomputed instead of stored.
     pub memory: Memory,
+    /// The device's cooperative matrices.
+    pub matrices: Matrices,
+    /// The ways that convolutions are computed, where they were measured.
+    pub ways: Arc<Ways>,
 }
 
 impl Target {
@@ -41,12 +47,15 @@ impl Target {
             precision: Precision::F32,
             fixed: false,
             memory: Memory::Fast,
+            matrices: Matrices::NONE,
+            ways: Arc::default(),
         }
     }
 
-    /// What a device allows, in f32.
+    /// What a device allows, in f32, and the ways that it was [tuned](Gpu::tune) to.
     pub fn of(gpu: &Gpu) -> Self {
         let limits = gpu.limits();
+        let tuning = gpu.tuning().and_then(|text| Tuning::read(&text).ok());
         Self {
             software: gpu.has_software_kernels(),
             max_binding: limits.max_storage_buffer_binding_size,
@@ -55,6 +64,8 @@ impl Target {
             precision: Precision::F32,
             fixed: false,
             memory: Memory::Fast,
+            matrices: gpu.matrices(),
+            ways: tuning.map_or_else(Arc::default, |it| Arc::new(Ways::of(&it.convolutions))),
         }
     }
 
@@ -77,6 +88,24 @@ impl Target {
     #[must_use]
     pub fn within(self, memory: Memory) -> Self {
         Self { memory, ..self }
+    }
+
+    /// The same device with convolutions computed in these ways.
+    #[must_use]
+    pub fn in_ways(self, ways: Ways) -> Self {
+        Self {
+            ways: Arc::new(ways),
+            ..self
+        }
+    }
+
+    /// A convolution as a problem of this target.
+    pub(super) fn problem(&self, pass: Pass, shape: Conv2dShape) -> Problem {
+        Problem {
+            pass,
+            shape,
+            precision: self.precision,
+        }
     }
 }
 
@@ -122,6 +151,7 @@ impl Recording {
                     preparation: &mut preparation,
                     scratch: &mut scratch,
                     constants: &mut constants,
+                    convolution: None,
                 };
                 node.op.spec().lower(&mut lowering)?;
             }
@@ -276,6 +306,7 @@ pub struct Lowering<'a> {
     preparation: &'a mut Vec<Step>,
     scratch: &'a mut Vec<usize>,
     constants: &'a mut Vec<Vec<u32>>,
+    convolution: Option<Problem>,
 }
 
 impl Lowering<'_> {
@@ -337,6 +368,14 @@ impl Lowering<'_> {
     /// Whether the loss is scaled: in a plan of f16.
     pub fn is_scaled(&self) -> bool {
         self.target.precision == Precision::F16
+    }
+
+    /// The way to compute the convolution that the node is; `None` for the twin's own choice. What it emits from here on is known
+    /// as that problem's.
+    pub fn way(&mut self, pass: Pass, shape: Conv2dShape) -> Option<Way> {
+        let problem = self.target.problem(pass, shape);
+        self.convolution = Some(problem);
+        self.target.ways.way(&problem)
     }
 
     /// What is compiled for.
@@ -468,6 +507,7 @@ impl Lowering<'_> {
             call,
             operands: operands.to_vec(),
             layer: self.node.layer.clone(),
+            convolution: self.convolution,
         })
     }
 }

@@ -163,3 +163,65 @@ fn a_trace_wants_a_profile() {
         &["--profile", "--mode input"],
     );
 }
+
+#[test]
+fn what_is_tuned_is_kept_and_taken_by_later_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = ["--cache", folder.path().to_str().unwrap()];
+    let model = [
+        "--backbone",
+        "resnet18",
+        "--size",
+        "32",
+        "--batch",
+        "1",
+        "--mode",
+        "infer",
+    ];
+    let bench = || {
+        let measured = ["bench", "--seconds", "0", "--profile", "--json", "-"];
+        let text = succeeds(&[&measured[..], &model, &cache].concat());
+        serde_json::from_str::<Value>(&text).unwrap()
+    };
+    let kernels = |report: &Value| {
+        let kernels = report["profile"]["by_kernel"].as_array().unwrap().iter();
+        let names = kernels.map(|it| it["kernel"].as_str().unwrap().to_owned());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        names
+    };
+    let before = bench();
+    assert_eq!(before["tuned"], false, "{before}");
+    let tune = ["tune", "--rounds", "1", "--json", "-"];
+    let report = succeeds(&[&tune[..], &model, &cache].concat());
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let file = report["file"].as_str().unwrap();
+    let lines = report["convolutions"].as_array().unwrap();
+    assert!(!lines.is_empty(), "{report}");
+    assert!(number(&report["ms"]) <= number(&report["own_ms"]));
+    let kept = std::fs::read_to_string(file).unwrap();
+    let mut kept: Value = serde_json::from_str(&kept).unwrap();
+    assert_eq!(&kept["convolutions"], &report["convolutions"]);
+    // Another way for all of them, so that it shows in what is dispatched.
+    let winograd = |name: &String| name.contains("winograd");
+    let had = kernels(&before).iter().any(winograd);
+    for line in kept["convolutions"].as_array_mut().unwrap() {
+        line["way"] = if had { "direct" } else { "winograd" }.into();
+    }
+    std::fs::write(file, kept.to_string()).unwrap();
+    let after = bench();
+    assert_eq!(after["tuned"], true, "{after}");
+    if lines.iter().all(|line| line["pass"] == "forward") {
+        assert_eq!(kernels(&after).iter().any(winograd), !had);
+    }
+    // Damaged, it is told and left alone.
+    std::fs::write(file, "{").unwrap();
+    let damaged = bench();
+    assert_eq!(damaged["tuned"], false, "{damaged}");
+    assert_eq!(kernels(&damaged), kernels(&before));
+}
+
+#[test]
+fn tuning_needs_a_place_to_keep_it() {
+    refuses(&["tune", "--cache", "none"], &["--cache none"]);
+}

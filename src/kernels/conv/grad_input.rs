@@ -47,6 +47,8 @@ pub struct Conv2dGradInput {
     /// Whether the device runs the kernels for [software](crate::gpu::Gpu::has_software_kernels) adapters. They have none with
     /// `reduce`: sums over lanes that are different pixels cost such an adapter more than to read the gradient again.
     pub software: bool,
+    /// The base kernel's tile, where it was measured; else one by the shape.
+    pub tile: Option<Tile>,
 }
 
 impl Conv2dGradInput {
@@ -57,6 +59,7 @@ impl Conv2dGradInput {
             epilogue: GradInputEpilogue::default(),
             mapped: false,
             software,
+            tile: None,
         }
     }
 
@@ -159,7 +162,8 @@ impl Conv2dGradInput {
 
     /// Each phase of the stride has tiles of its own.
     fn tile(&self) -> Tile {
-        Tile::new(self.pixels(), padded(self.shape.c))
+        let own = || Tile::new(self.pixels(), padded(self.shape.c));
+        self.tile.unwrap_or_else(own)
     }
 
     /// The sides of a phase of the stride, the largest one's.

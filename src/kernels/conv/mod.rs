@@ -13,9 +13,11 @@ mod sizes;
 mod strip;
 mod sum_groups;
 mod tile;
+mod ways;
 mod winograd;
 
 use super::{Kernel, KernelError};
+use serde::{Deserialize, Serialize};
 
 pub use depthwise::{DepthwiseGradInput, DepthwiseGradWeight};
 pub use depthwise_forward::DepthwiseForward;
@@ -25,10 +27,11 @@ pub use grad_input::Conv2dGradInput;
 pub use grad_weight::Conv2dGradWeight;
 pub use sum_groups::SumGroups;
 pub use tile::Tile;
+pub use ways::{Measured, Pass, Problem, Tuning, Way, Ways};
 pub use winograd::WinogradForward;
 
 /// A convolution: `[N,H,W,C]` with filters `[R,S,C,K]` to `[N,Ho,Wo,K]`. Pairs are height, width.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Conv2dShape {
     /// Images.
     pub n: usize,

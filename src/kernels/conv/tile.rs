@@ -1,10 +1,11 @@
 //! The share of a matrix product that a workgroup of a base kernel makes.
 
 use crate::gpu::Variant;
+use serde::{Deserialize, Serialize};
 
 /// What a workgroup of a base kernel makes of the product: 64 rows, or 128 where it is tall, of 64 columns, or 128 where it is
 /// wide. A lane has 4 or 8 of each.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Tile {
     /// Whether it has 128 rows.
     pub tall: bool,

@@ -107,7 +107,7 @@ pub(super) fn column_sums_into_conv_grad(graph: &mut Graph, uses: &Uses, index: 
         return false;
     };
     let ready = uses.ready(x, source) && uses.ready(statistics, source);
-    if uses.software || norm.mask != Mask::None || norm.reduced || !ready {
+    if uses.target.software || norm.mask != Mask::None || norm.reduced || !ready {
         return false;
     }
     let producer = &graph.nodes[source];
@@ -119,7 +119,7 @@ pub(super) fn column_sums_into_conv_grad(graph: &mut Graph, uses: &Uses, index: 
     }
     // A shape that the kernel refuses is refused with its layer's name when it is lowered.
     let weight = graph.shape(producer.inputs[1]);
-    let Ok(groups) = grad.kernel(weight, false).groups() else {
+    let Ok(groups) = grad.kernel(weight, &uses.target).groups() else {
         return false;
     };
     let shape = Shape::rows(&[groups, 2, grad.x.channels()]);
@@ -183,7 +183,7 @@ pub(super) fn batch_norm_grad_into_conv_grads(
     };
     let (grad_y, z, grad_x) = (node.inputs[0], node.inputs[1], node.outputs[0]);
     let made = norm.mask == Mask::None && !norm.coefficients_only && !uses.kept[grad_x.index()];
-    if uses.software || !made {
+    if uses.target.software || !made {
         return false;
     }
     let readers = &uses.readers[grad_x.index()];

@@ -94,7 +94,7 @@ fn folded_layer(graph: &Graph, uses: &Uses, node: &Node, eps: f32) -> Option<Fol
         return None;
     };
     let most = graph.parameter_len().max(graph.state_len());
-    (4 * most as u64 <= uses.max_binding).then_some(FoldedLayer {
+    (4 * most as u64 <= uses.target.max_binding).then_some(FoldedLayer {
         gamma,
         beta,
         mean,
@@ -148,7 +148,7 @@ pub(super) fn statistics_into_conv(graph: &mut Graph, uses: &Uses, index: usize)
     let Op::Conv2d(conv) = producer.op else {
         return false;
     };
-    if uses.software || !norm.training || norm.reduced.is_some() || conv.epilogue.stats {
+    if uses.target.software || !norm.training || norm.reduced.is_some() || conv.epilogue.stats {
         return false;
     }
     let [x, weight] = [0, 1].map(|input| graph.shape(producer.inputs[input]));

@@ -44,8 +44,7 @@ struct Uses {
     producer: Vec<Option<usize>>,
     readers: Vec<Vec<usize>>,
     kept: Vec<bool>,
-    software: bool,
-    max_binding: u64,
+    target: Target,
 }
 
 impl Uses {
@@ -55,8 +54,7 @@ impl Uses {
             producer: vec![None; count],
             readers: vec![Vec::new(); count],
             kept: vec![false; count],
-            software: target.software,
-            max_binding: target.max_binding,
+            target: target.clone(),
         };
         for (index, node) in graph.nodes.iter().enumerate() {
             for input in &node.inputs {

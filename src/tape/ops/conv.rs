@@ -2,9 +2,9 @@
 
 use super::{BiasGrad, Op, OpSpec, no_gradient};
 use crate::kernels::conv as kernels;
-use crate::kernels::conv::Conv2dShape;
+use crate::kernels::conv::{Conv2dShape, Pass, Way};
 use crate::kernels::{Call, KernelError, padded};
-use crate::tape::{Graph, Lowering, Node, Operand, Shape, TapeError, Value};
+use crate::tape::{Graph, Lowering, Node, Operand, Shape, TapeError, Target, Value};
 
 /// A convolution. Inputs `x` `[N,H,W,C]`, `weight` `[R,S,C,K]`, optionally `bias` `[K]`, and what the epilogue takes; outputs
 /// `[N,Ho,Wo,K]` and what the epilogue gives.
@@ -89,13 +89,14 @@ impl Conv2dGradInput {
     pub(in crate::tape) fn kernel(
         &self,
         weight: &Shape,
-        software: bool,
+        target: &Target,
     ) -> kernels::Conv2dGradInput {
         let Conv2d {
             stride, padding, ..
         } = self.conv;
+        let shape = recorded(&self.x, weight, stride, padding);
         kernels::Conv2dGradInput {
-            shape: recorded(&self.x, weight, stride, padding),
+            shape,
             epilogue: kernels::GradInputEpilogue {
                 add: self.add,
                 mask: self.mask,
@@ -103,7 +104,8 @@ impl Conv2dGradInput {
                 reduce: self.partials.is_some(),
             },
             mapped: self.mapped,
-            software,
+            software: target.software,
+            tile: target.ways.tile(&target.problem(Pass::GradInput, shape)),
         }
     }
 }
@@ -245,7 +247,8 @@ pub(super) fn forward(
         },
         software: lowering.target().software,
     };
-    let winograd = winograd(lowering, shape, kernel.epilogue);
+    let way = lowering.way(Pass::Forward, shape);
+    let winograd = winograd(lowering, shape, kernel.epilogue, way);
     let mut operands = three(lowering).to_vec();
     let more = [
         bias.then(|| lowering.input(2)),
@@ -258,20 +261,42 @@ pub(super) fn forward(
     if let Some(kernel) = winograd {
         return by_winograd(lowering, kernel, &operands);
     }
-    call_known(lowering, kernel.call(), &operands)
+    let call = in_one_dispatch(lowering.target(), &kernel, way);
+    call_known(lowering, call, &operands)
 }
 
-/// The kernels of Winograd's method, where they pay and their operands fit into bindings.
+/// The convolution in one dispatch; where it cannot be done in the way asked for, in the twin's own.
+fn in_one_dispatch(
+    target: &Target,
+    kernel: &kernels::Conv2dForward,
+    way: Option<Way>,
+) -> Result<Call, KernelError> {
+    match way {
+        Some(Way::Tile(tile)) if !target.software => kernel.call_in(tile),
+        Some(Way::Matrices) => {
+            let call = kernel.call_with_matrices(target.precision, target.matrices)?;
+            call.map_or_else(|| kernel.call(), Ok)
+        }
+        _ => kernel.call(),
+    }
+}
+
+/// The kernels of Winograd's method, where they pay or are asked for and their operands fit into bindings.
 fn winograd(
     lowering: &Lowering<'_>,
     shape: Conv2dShape,
     epilogue: kernels::ForwardEpilogue,
+    way: Option<Way>,
 ) -> Option<kernels::WinogradForward> {
     let target = lowering.target();
     let kernel = kernels::WinogradForward::new(shape, epilogue)?;
     let lens = kernel.scratch_lens().ok()?;
     let fit = lens.iter().all(|&len| 4 * len as u64 <= target.max_binding);
-    (target.software && fit && kernel.pays()).then_some(kernel)
+    let wanted = match way {
+        Some(way) => way == Way::Winograd,
+        None => kernel.pays(),
+    };
+    (target.software && fit && wanted).then_some(kernel)
 }
 
 /// A convolution in four dispatches, on the operands of the one.
@@ -344,7 +369,11 @@ pub(super) fn grad_weight(
         mapped,
         software: lowering.target().software,
     };
-    let calls = lowering.check(kernel.calls())?;
+    let calls = match lowering.way(Pass::GradWeight, shape) {
+        Some(Way::Tile(tile)) if !kernel.software => kernel.calls_in(tile),
+        _ => kernel.calls(),
+    };
+    let calls = lowering.check(calls)?;
     two_stages(lowering, calls, mapped)
 }
 
@@ -382,6 +411,8 @@ pub(super) fn grad_input(
     lowering: &mut Lowering<'_>,
     kernel: kernels::Conv2dGradInput,
 ) -> Result<(), TapeError> {
+    // Its way is the kernel's tile.
+    lowering.way(Pass::GradInput, kernel.shape);
     let mut operands = three(lowering).to_vec();
     let kernels::GradInputEpilogue {
         add, mask, reduce, ..
@@ -431,8 +462,7 @@ impl OpSpec for Conv2dGradInput {
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), TapeError> {
-        let software = lowering.target().software;
-        let kernel = self.kernel(lowering.input_shape(1), software);
+        let kernel = self.kernel(lowering.input_shape(1), lowering.target());
         grad_input(lowering, kernel)
     }
 }

@@ -3,7 +3,7 @@
 use super::conv::{Epilogue, forward, grad_input, grad_weight, layer_gradients};
 use super::{OpSpec, no_gradient};
 use crate::kernels::conv as kernels;
-use crate::kernels::conv::Conv2dShape;
+use crate::kernels::conv::{Conv2dShape, Pass};
 use crate::kernels::elementwise::BiasGrad as BiasGradKernels;
 use crate::tape::{Graph, Lowering, Node, Shape, TapeError, Value};
 
@@ -96,8 +96,13 @@ impl OpSpec for LinearGradInput {
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), TapeError> {
         let shape = linear_shape(&self.x, lowering.input_shape(0).channels());
-        let software = lowering.target().software;
-        grad_input(lowering, kernels::Conv2dGradInput::new(shape, software))
+        let target = lowering.target();
+        let tile = target.ways.tile(&target.problem(Pass::GradInput, shape));
+        let kernel = kernels::Conv2dGradInput {
+            tile,
+            ..kernels::Conv2dGradInput::new(shape, target.software)
+        };
+        grad_input(lowering, kernel)
     }
 }
 
