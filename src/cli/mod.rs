@@ -16,6 +16,7 @@ mod plan;
 mod predict;
 mod profile;
 mod progress;
+mod relate;
 mod train;
 mod tune;
 
@@ -83,6 +84,8 @@ enum Command {
     Eval(eval::EvalArgs),
     /// Says what is in photos of faces
     Predict(predict::PredictArgs),
+    /// Estimates how often each action unit goes with each expression, from tables that carry both
+    Relate(relate::RelateArgs),
     /// Shows a network's compiled plan: dispatches, bytes, FLOPs, memory
     Plan(plan::PlanArgs),
     /// Measures whole steps
@@ -108,6 +111,7 @@ pub fn main() -> ExitCode {
         Command::CheckData(args) => check_data::run(&cli.common, &args),
         Command::Eval(args) => eval::run(&cli.common, &args),
         Command::Predict(args) => predict::run(&cli.common, &args),
+        Command::Relate(args) => relate::run(&cli.common, &args),
         Command::Plan(args) => plan::run(&cli.common, &args),
         Command::Bench(args) => bench::run(&cli.common, &args),
         Command::Tune(args) => tune::run(&cli.common, &args),

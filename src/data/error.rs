@@ -119,6 +119,30 @@ pub enum DataError {
         /// What is wrong.
         reason: String,
     },
+    /// Tables without an image that carries the two kinds of labels that are to be related.
+    #[error(
+        "no image carries both {} and {}: there are {with_class} with {}, {with_detection} with {}",
+        article(class),
+        article(detection),
+        article(class),
+        article(detection)
+    )]
+    NotBoth {
+        /// The label that has classes.
+        class: &'static str,
+        /// The label that is detected.
+        detection: &'static str,
+        /// Images that carry the first.
+        with_class: u64,
+        /// Images that carry the second.
+        with_detection: u64,
+    },
+    /// A number of imagined images that is none.
+    #[error("smoothing is {asked}, but it must be a finite number, 0 or more")]
+    Smoothing {
+        /// The number.
+        asked: f64,
+    },
     /// A database's weight that is no share.
     #[error("database `{database}`: weight = {asked}, but it must be a number above 0")]
     Weight {
@@ -160,6 +184,11 @@ pub enum DataError {
     /// Nothing to read batches from.
     #[error("no database is given; add a [[data]] entry")]
     NoDatabase,
+}
+
+fn article(noun: &str) -> String {
+    let vowel = noun.starts_with(['a', 'e', 'i', 'o', 'u']);
+    format!("{} {noun}", if vowel { "an" } else { "a" })
 }
 
 fn splits(found: &[String]) -> String {

@@ -1,5 +1,10 @@
 //! Relatedness tables as TOML: for each expression its prototypical action units and its observational ones with weights.
 
+mod estimate;
+mod heat_map;
+
+pub use estimate::{Classes, Count, Detections, Distance, Estimate};
+
 use super::{DataError, nearest};
 use crate::objective::{ACTION_UNITS, EXPRESSIONS, Relatedness};
 use serde::Deserialize;

@@ -1,6 +1,7 @@
 //! The command line as scripts see it: exit codes, messages, files.
 
 mod bench;
+mod relate;
 mod train;
 
 use std::path::{Path, PathBuf};
