@@ -94,7 +94,7 @@ fn bad_input_is_one_error_and_no_file() {
         "2 with",
     ];
     refuses(&["relate", &faces, "--out", out], &both);
-    refuses(&["relate"], &["TABLE"]);
+    refuses(&["relate"], &["required arguments"]);
     refuses(&["relate", "none.csv", "--out", out], &["none.csv"]);
     refuses(
         &["relate", &faces, "--out", "table.json"],
