@@ -212,16 +212,12 @@ impl<'a> Map<'a> {
                 let (x, y) = self.corner(place, column);
                 let inner = [(x + 1, y + 1), (x + CELL.0 - 1, y + CELL.1 - 1)];
                 let empty = count.images == 0;
-                if marked.is_some_and(|table| table.row(*row)[column] > 0.0) {
-                    fill(area, inner, MARK)?;
-                } else {
-                    fill(area, inner, RGBColor(225, 225, 225))?;
-                }
-                let frame = if marked.is_some_and(|table| table.row(*row)[column] > 0.0) {
-                    3
-                } else {
-                    1
+                let marked = marked.is_some_and(|table| table.row(*row)[column] > 0.0);
+                let (colour, frame) = match marked {
+                    true => (MARK, 3),
+                    false => (RGBColor(225, 225, 225), 1),
                 };
+                fill(area, inner, colour)?;
                 let inside = [
                     (inner[0].0 + frame, inner[0].1 + frame),
                     (inner[1].0 - frame, inner[1].1 - frame),
