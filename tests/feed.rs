@@ -6,6 +6,7 @@ use kinesic::infer::Images;
 use kinesic::nn::{Backbone, Network, Weights};
 use kinesic::objective::{Labels, Objective, ObjectiveConfig, Tasks};
 use kinesic::optim::{Decay, Optimizer, Schedule};
+use kinesic::tape::Memory;
 use kinesic::train::{Feed, Setup, Trainer, Upload};
 use kinesic::{gpu::Precision, wgpu};
 use std::path::Path;
@@ -201,6 +202,7 @@ fn trainer(gpu: &Gpu) -> Trainer {
         },
         seed: 1,
         precision: Precision::F32,
+        memory: Memory::Fast,
     };
     let weights = Weights::initialised(&network.declare(SIZE).unwrap(), 1);
     gpu.block_on(Trainer::new(gpu, setup, &weights)).unwrap()

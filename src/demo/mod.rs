@@ -13,7 +13,7 @@ use crate::nn::{Backbone, Network, Weights};
 use crate::objective::{ACTION_UNITS, Objective, ObjectiveConfig, ObjectiveError, Tasks};
 use crate::optim::{Decay, Schedule};
 use crate::random::Random;
-use crate::tape::TapeError;
+use crate::tape::{Memory, TapeError};
 use crate::train::metrics::{Accumulator, Metrics};
 use crate::train::{Setup, TrainError, Trainer, Upload};
 use serde::Serialize;
@@ -287,6 +287,7 @@ fn setup(size: Size, objective: &Objective, total: u64) -> Setup {
         },
         seed: size.seed as u32,
         precision: size.precision,
+        memory: Memory::Fast,
     }
 }
 

@@ -15,6 +15,7 @@ use crate::infer::{Images, Model};
 use crate::nn::{Backbone, Network, Weights};
 use crate::objective::Objective;
 use crate::optim::Schedule;
+use crate::tape::Memory;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -176,6 +177,7 @@ impl<'a> Run<'a> {
             },
             seed: seed as u32,
             precision,
+            memory: Memory::named(&config.train.memory).unwrap_or_default(),
         };
         let checkpoint = folder::resumed(out, resume, &weights)?;
         let model = Model {

@@ -8,7 +8,7 @@ use crate::kernels::loss::{LOSSES, Objective};
 use crate::kernels::optim::SCALING;
 use crate::nn::{Network, Weights};
 use crate::optim::{Optimizer, Schedule};
-use crate::tape::{Plan, Store, TapeError, Target, Value};
+use crate::tape::{Memory, Plan, Store, TapeError, Target, Value};
 use std::collections::VecDeque;
 
 /// What a trainer trains, and how.
@@ -30,6 +30,8 @@ pub struct Setup {
     pub seed: u32,
     /// How activations and their gradients are stored. Weights, moments and sums are f32 in any case.
     pub precision: Precision,
+    /// What is recomputed instead of stored.
+    pub memory: Memory,
 }
 
 /// One batch as it is uploaded.
@@ -95,12 +97,14 @@ impl Trainer {
     /// # Errors
     /// [`TrainError::Tape`] where the network does not fit the images or the device.
     pub async fn new(gpu: &Gpu, setup: Setup, weights: &Weights) -> Result<Self, TrainError> {
+        let target = Target::of(gpu).stored(setup.precision);
+        let target = target.within(setup.memory);
         let step = TrainingStep::new(
             &setup.network,
             setup.images,
             setup.objective,
             setup.optimizer,
-            &Target::of(gpu).stored(setup.precision),
+            &target,
         )?;
         // The weights go up while the pipelines compile.
         let _ahead = step.recording.compile_ahead(gpu);

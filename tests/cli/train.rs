@@ -86,6 +86,19 @@ fn same_bits(precision: &str) {
 }
 
 #[test]
+fn low_memory_changes_no_bit_of_a_run() {
+    let faces = Faces::new();
+    let config = faces.config("faces/table.csv", "");
+    let weights = |memory: &str| {
+        let set = format!("train.memory={memory}");
+        let out = faces.text(memory);
+        succeeds(&["train", &config, "--out", &out, "--set", &set]);
+        read(&faces.path(memory).join("last.safetensors"))
+    };
+    assert!(weights("fast") == weights("low"));
+}
+
+#[test]
 fn decoded_images_outlive_a_run_and_change_no_bit_of_it() {
     let faces = Faces::new();
     let config = faces.config("faces/table.csv", "");

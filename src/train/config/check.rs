@@ -4,6 +4,7 @@ use super::error::ConfigError;
 use super::tree::Source;
 use super::{Config, DataConfig};
 use crate::nn::Backbone;
+use crate::tape::Memory;
 
 /// Refuses the first value outside its range. The objective checks its own.
 pub(super) fn check(config: &Config, source: &Source<'_>) -> Result<(), ConfigError> {
@@ -160,6 +161,8 @@ impl Rules<'_> {
         }
         let precision = ["f32", "f16"].contains(&train.precision.as_str());
         self.holds("train.precision", &train.precision, precision, "f32 or f16")?;
+        let memory = Memory::named(&train.memory).is_some();
+        self.holds("train.memory", &train.memory, memory, "fast or low")?;
         let cache = train.cache_mib <= 1 << 24;
         self.holds(
             "train.cache_mib",

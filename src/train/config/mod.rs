@@ -118,6 +118,8 @@ pub struct TrainConfig {
     pub batch: usize,
     /// f32; `f16` falls back to it with a warning.
     pub precision: String,
+    /// What a step recomputes instead of storing: nothing (fast), or what lowers its memory (low), to the same bits; fast.
+    pub memory: String,
     /// Seeds weights, order, changes of images and dropout; 1.
     pub seed: u64,
     /// Steps between checkpoints; 500.
@@ -191,6 +193,7 @@ impl Default for TrainConfig {
             max_seconds: None,
             batch: 64,
             precision: "f32".to_owned(),
+            memory: "fast".to_owned(),
             seed: 1,
             checkpoint_every: 500,
             log_every: 20,

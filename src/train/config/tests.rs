@@ -63,6 +63,7 @@ fn the_contracts_example_is_read() {
         epochs = 30
         batch = 64
         precision = "f16"
+        memory = "low"
         seed = 1
     "#;
     let config = read(text, &[]).unwrap();
@@ -214,6 +215,7 @@ fn rejects_values_out_of_range() {
         "train.steps=0",
         "train.max_seconds=nan",
         "train.precision=f64",
+        "train.memory=medium",
         "train.cache_mib=99999999999",
         "train.cache_dir=\"\"",
     ] {
