@@ -82,11 +82,14 @@ fn conv2d(criterion: &mut Criterion) {
         let (s, shape) = (&problem.shape, problem.twin);
         let [forward, grad_input, grad_weight] = problem.depths();
         let y = reference::conv2d(s, &problem.x, &problem.weight, None);
-        let mut winograd_sums = y.clone();
-        if [s.r, s.s, s.stride[0]] == [3, 3, 1] {
-            winograd_sums.magnitude = reference::winograd_magnitude(s, &problem.x, &problem.weight);
-        }
         let grad_x = reference::conv2d_grad_input(s, &problem.grad_y, &problem.weight);
+        let [mut winograd_y, mut winograd_grad_x] = [y.clone(), grad_x.clone()];
+        if [s.r, s.s, s.stride[0]] == [3, 3, 1] {
+            winograd_y.magnitude = reference::winograd_magnitude(s, &problem.x, &problem.weight);
+            let (turned, weight) = reference::turned(s, &problem.weight);
+            winograd_grad_x.magnitude =
+                reference::winograd_magnitude(&turned, &problem.grad_y, &weight);
+        }
         let grad_w = reference::conv2d_grad_weight(s, &problem.x, &problem.grad_y);
         let (x, w) = (pad(&problem.x, s.c), filters(s, &problem.weight));
         let g = pad(&problem.grad_y, s.k);
@@ -103,14 +106,15 @@ fn conv2d(criterion: &mut Criterion) {
                 &[&x, &w, &[]],
                 rows(&y, s.k, forward),
             );
-            let winograd = conv::WinogradForward::new(shape, Default::default());
-            if let Some(kernel) = winograd.filter(|kernel| software && kernel.pays()) {
-                let u = execute(&kernel.filter().unwrap(), &[&w]);
-                line("conv/conv2d_forward_winograd").measure(
+            if software {
+                let kernel = conv::Winograd::forward(shape, Default::default());
+                let check = rows(&winograd_y, s.k, s.c + 30);
+                winograd(
                     criterion,
-                    &kernel.calls().unwrap(),
-                    &[&x, &u[0]],
-                    rows(&winograd_sums, s.k, s.c + 30),
+                    line("conv/conv2d_forward_winograd"),
+                    kernel,
+                    [&x, &w],
+                    check,
                 );
             }
             let call = conv::Conv2dGradInput::new(shape, software).call().unwrap();
@@ -120,6 +124,12 @@ fn conv2d(criterion: &mut Criterion) {
                 &[&g, &w],
                 rows(&grad_x, s.c, grad_input),
             );
+            if software {
+                let kernel = conv::Winograd::grad_input(shape, Default::default());
+                let check = rows(&winograd_grad_x, s.c, s.k + 30);
+                let line = line("conv/conv2d_grad_input_winograd");
+                winograd(criterion, line, kernel, [&g, &w], check);
+            }
             let calls = conv::Conv2dGradWeight::new(shape, software)
                 .calls()
                 .unwrap();
@@ -127,6 +137,20 @@ fn conv2d(criterion: &mut Criterion) {
                 compare(what, &unfilters(what, s, got), &grad_w, grad_weight);
             });
         }
+    }
+}
+
+/// Winograd's method where it pays, on filters that were transformed before.
+fn winograd(
+    criterion: &mut Criterion,
+    line: Line,
+    kernel: Option<conv::Winograd>,
+    [x, weight]: [&[f32]; 2],
+    check: impl Fn(&str, &[f32]),
+) {
+    if let Some(kernel) = kernel.filter(conv::Winograd::pays) {
+        let u = execute(&kernel.filter().unwrap(), &[weight]);
+        line.measure(criterion, &kernel.calls().unwrap(), &[x, &u[0]], check);
     }
 }
 

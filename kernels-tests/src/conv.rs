@@ -138,6 +138,27 @@ pub fn conv2d_grad_input(shape: &Conv2dShape, grad_y: &[f64], weight: &[f64]) ->
     grad_x
 }
 
+/// The gradient of 3 × 3 filters at stride 1 with respect to the input as a convolution of the output's gradient: its shape and filters.
+///
+/// # Panics
+/// When there are more than two zeros around the input.
+pub fn turned(shape: &Conv2dShape, weight: &[f64]) -> (Conv2dShape, Vec<f64>) {
+    let (c, k) = (shape.c, shape.k);
+    let turned = Conv2dShape {
+        h: shape.out_h(),
+        w: shape.out_w(),
+        c: k,
+        k: c,
+        padding: shape.padding.map(|zeros| 2 - zeros),
+        ..*shape
+    };
+    let at = |index: usize| {
+        let (filter, tap) = (index / 9, index % 9);
+        weight[((filter % k) * c + filter / k) * 9 + 8 - tap]
+    };
+    (turned, (0..9 * c * k).map(at).collect())
+}
+
 /// For each element of [`conv2d`] of 3 × 3 filters at stride 1 the sum of the absolute terms that Winograd's F(4×4, 3×3) adds up:
 /// |At| · Σ_c (|G| |g| |Gt| ⊙ |Bt| |d| |B|) · |A| (arXiv:1509.09308, for the points 0, ±1, ±2, ∞). Its roundings are shares of this,
 /// not of the much smaller Σ |x · weight|.

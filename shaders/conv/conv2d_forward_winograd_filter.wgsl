@@ -1,8 +1,11 @@
 // conv2d_forward_winograd_filter: the filters of a 3 × 3 convolution as Winograd's F(4×4, 3×3) multiplies them (Lavin and Gray, arXiv:1509.09308).
 //   u[i,j,c,k] = Σ_{r,s} G[i,r] · G[j,s] · weight[r,s,c,k],     G the 6 × 3 matrix for the points 0, ±1, ±2, ∞
-// Layout: weight [3,3,C,K/4], u [6,6,C,K/4]; two f32 travel as one u64.
-// Work:   an invocation does two k of one c: 9 loads, 36 stores. Four take longer to compile and are no faster.
-// Needs:  int64.
+//   TURNED: of the filters that make the input's gradient from the output's, weight[2-r,2-s,k,c]
+// Layout: weight [3,3,C,K/4], TURNED [3,3,K,C/4]; u [6,6,C,K/4]; two f32 travel as one u64.
+// Work:   an invocation does two k of one c: 9 loads, TURNED 18, 36 stores. Four take longer to compile and are no faster.
+// Needs:  int64. Variants: TURNED.
+
+override TURNED: bool = false;
 
 struct Params {
     n: u32, h: u32, w: u32, c4: u32, ho: u32, wo: u32, k4: u32, pad_h: u32, pad_w: u32,
@@ -31,8 +34,21 @@ fn transform(a: vec2f, b: vec2f, c: vec2f) -> Six {
     return Six(0.25 * a, even - b / 6.0, even + b / 6.0, far + b / 12.0, far - b / 12.0, c);
 }
 
-fn column(at: u32, step: u32) -> Six {
-    return transform(unpack(weight[at]), unpack(weight[at + 3u * step]), unpack(weight[at + 6u * step]));
+// Filter position `tap` of the invocation's two k.
+fn filter_at(at: u32, tap: u32) -> vec2f {
+    if !TURNED {
+        return unpack(weight[tap * 8u * params.c4 * params.k4 + at]);
+    }
+    let pairs = 2u * params.k4;
+    let c = at / pairs;
+    let source = ((8u - tap) * 2u * pairs + 2u * (at % pairs)) * 2u * params.c4 + c / 2u;
+    let first = unpack(weight[source]);
+    let second = unpack(weight[source + 2u * params.c4]);
+    return select(vec2f(first.x, second.x), vec2f(first.y, second.y), c % 2u == 1u);
+}
+
+fn column(at: u32, s: u32) -> Six {
+    return transform(filter_at(at, s), filter_at(at, s + 3u), filter_at(at, s + 6u));
 }
 
 fn put(at: u32, step: u32, v: Six) {
@@ -55,9 +71,9 @@ fn conv2d_forward_winograd_filter(
     if at >= step {
         return;
     }
-    let p = column(at, step);
-    let q = column(at + step, step);
-    let r = column(at + 2u * step, step);
+    let p = column(at, 0u);
+    let q = column(at, 1u);
+    let r = column(at, 2u);
     put(at, step, transform(p.a, q.a, r.a));
     put(at + 6u * step, step, transform(p.b, q.b, r.b));
     put(at + 12u * step, step, transform(p.c, q.c, r.c));

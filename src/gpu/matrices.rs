@@ -55,11 +55,6 @@ impl Matrices {
         ];
         sides.into_iter().find(|it| it.0).map(|it| it.1)
     }
-
-    /// Whether there is any.
-    pub fn any(self) -> bool {
-        self != Self::NONE
-    }
 }
 
 impl fmt::Display for Matrices {
@@ -102,7 +97,6 @@ mod tests {
             ..Matrices::NONE
         };
         assert_eq!(some.to_string(), "16x16x16 f16 to f32, 8x8x8 f32");
-        assert!(some.any() && !Matrices::NONE.any());
         assert_eq!(Matrices::NONE.to_string(), "none");
         assert_eq!(some.side(Precision::F16), Some(16));
         assert_eq!(some.side(Precision::F32), Some(8));

@@ -6,9 +6,13 @@ use half::f16;
 use kernels_tests::Reference;
 use kernels_tests::conv::Conv2dShape;
 use kernels_tests::harness::{execute_as_is, gpu, unpad};
+use kernels_tests::random::Draw;
 use kinesic::gpu::{Matrices, Precision};
 use kinesic::kernels::conv::{self, Conv2dForward, ForwardEpilogue};
+use kinesic::kernels::conv::{Way, Ways};
 use kinesic::kernels::{Access, padded};
+use kinesic::nn;
+use kinesic::tape::{Graph, Plan, Recording, Shape, Store, TapeError, Target};
 
 /// Precisions and sides of the adapter's matrices.
 fn sides() -> Vec<(Precision, usize)> {
@@ -231,5 +235,61 @@ fn rejects_sides_that_there_are_not() {
     let kernel = kernel(shapes()[2], ForwardEpilogue::default());
     for (precision, side) in [(Precision::F32, 16), (Precision::F16, 4)] {
         assert!(kernel.call_in_matrices(precision, side).is_err());
+    }
+}
+
+/// The outputs and kernels of a plan of one convolution, its batch normalisation and rectifier, on factors that are the same in f16.
+fn planned(target: &Target) -> (Vec<f32>, Vec<&'static str>) {
+    let mut graph = Graph::new();
+    let x = graph.input("x", Shape::rows(&[2, 9, 9, 48]));
+    let y = nn::Conv2d::same(64, 3, 1).record(&mut graph, "conv", x);
+    let y = nn::batch_norm(&mut graph, "bn", y.unwrap(), true).unwrap();
+    let y = nn::relu(&mut graph, y).unwrap();
+    let exact = |values: Vec<f64>| values.into_iter().map(|v| f16::from_f64(v).to_f32());
+    let mut weights = nn::Weights::zeroed(&graph);
+    weights.fill(|name, shape| {
+        let drawn = Draw::new(name, SEED).tensor(shape.iter().product(), 0.5);
+        exact(drawn).collect()
+    });
+    let x_values = Draw::new("planned", SEED).tensor(graph.shape(x).len(), 1.0);
+    let x_values: Vec<f32> = exact(x_values).collect();
+    let gpu = gpu();
+    gpu.block_on(async {
+        let recording = Recording::new(graph, &[y], target)?;
+        let kernels = recording.steps.iter().map(|step| step.call.shader.name);
+        let kernels = kernels.collect();
+        let store = Store::new(gpu, &recording, false).await?;
+        let plan = Plan::new(gpu, recording, &store).await?;
+        let flat = bytemuck::cast_slice(&weights.parameters);
+        gpu.queue.write_buffer(&store.parameters, 0, flat);
+        plan.write(x, bytemuck::cast_slice(&x_values))?;
+        plan.submit();
+        Ok::<_, TapeError>((plan.read(y).await?, kernels))
+    })
+    .unwrap()
+}
+
+#[test]
+fn plans_with_matrices_agree_with_those_of_the_base_kernels() {
+    for (precision, _) in sides() {
+        let base = Target {
+            software: false,
+            ..Target::of(gpu()).stored(precision)
+        };
+        let (want, without) = planned(&base);
+        let ways = Ways::everywhere(Way::Matrices);
+        let (got, with) = planned(&base.in_ways(ways));
+        assert!(without.contains(&"conv2d_forward"), "{without:?}");
+        assert!(with.contains(&"conv2d_forward_matrix"), "{with:?}");
+        let most = want.iter().fold(0_f32, |most, v| most.max(v.abs()));
+        assert!(most > 0.5, "{most}");
+        // Two roundings to f16, or the sums' own in f32, and twice that for a sum which rounds to the other side.
+        let unit = match precision {
+            Precision::F16 => f32::powi(2.0, -11),
+            Precision::F32 => 432.0 * f32::powi(2.0, -24),
+        };
+        for (got, want) in got.iter().zip(&want) {
+            assert!((got - want).abs() <= 4.0 * unit * most, "{got}, {want}");
+        }
     }
 }

@@ -31,19 +31,19 @@ fn matches_reference_on_drawn_shapes() {
 }
 
 /// All that an epilogue reads.
-struct Problem {
+pub(super) struct Problem {
     shape: Conv2dShape,
-    grad_y: Vec<f64>,
-    weight: Vec<f64>,
-    other: Vec<f64>,
-    x: Vec<f64>,
+    pub(super) grad_y: Vec<f64>,
+    pub(super) weight: Vec<f64>,
+    pub(super) other: Vec<f64>,
+    pub(super) x: Vec<f64>,
     z: Vec<f64>,
     mean: Vec<f64>,
     invstd: Vec<f64>,
 }
 
 impl Problem {
-    fn drawn(index: usize, shape: Conv2dShape) -> Self {
+    pub(super) fn drawn(index: usize, shape: Conv2dShape) -> Self {
         let mut draw = Draw::new(&format!("grad input epilogue {index}"), SEED);
         let len = shape.input_len();
         let x = draw.tensor(len, 1.0);
@@ -61,7 +61,15 @@ impl Problem {
 
     /// The gradient of the input.
     fn grad_x(&self, epilogue: GradInputEpilogue) -> Reference {
-        let mut grad = reference::conv2d_grad_input(&self.shape, &self.grad_y, &self.weight);
+        self.finished(self.sums(), epilogue)
+    }
+
+    pub(super) fn sums(&self) -> Reference {
+        reference::conv2d_grad_input(&self.shape, &self.grad_y, &self.weight)
+    }
+
+    /// What the epilogue makes of the sums.
+    pub(super) fn finished(&self, mut grad: Reference, epilogue: GradInputEpilogue) -> Reference {
         for (index, (other, x)) in self.other.iter().zip(&self.x).enumerate() {
             if epilogue.add {
                 grad.add(index, *other);
@@ -117,7 +125,7 @@ impl Problem {
     }
 }
 
-fn epilogues() -> impl Iterator<Item = GradInputEpilogue> {
+pub(super) fn epilogues() -> impl Iterator<Item = GradInputEpilogue> {
     (1..8).map(|bits| GradInputEpilogue {
         add: bits & 1 > 0,
         mask: bits & 2 > 0,

@@ -1,13 +1,13 @@
-//! The forward pass by Winograd's method: the same convolution, by other sums.
+//! The forward pass and the input's gradient by Winograd's method: the same convolutions, by other sums.
 
 use super::forward::{Problem, epilogues};
-use super::{SEED, software};
+use super::{SEED, grad_input, software};
 use kernels_tests::Reference;
 use kernels_tests::conv::{self as reference, Conv2dShape};
 use kernels_tests::harness::{compare, execute, pad, unpad};
 use kernels_tests::layout::filters;
 use kernels_tests::random::Draw;
-use kinesic::kernels::conv::{self, ForwardEpilogue, WinogradForward};
+use kinesic::kernels::conv::{self, ForwardEpilogue, GradInputEpilogue, Winograd};
 use kinesic::kernels::padded;
 
 /// The edges of tiles (4 × 4 pixels, 8, 16 and 32 of them, 16 channels), every padding, a backbone's layer and drawn sizes.
@@ -49,19 +49,23 @@ fn shapes() -> Vec<Conv2dShape> {
 
 fn run(problem: &Problem, epilogue: ForwardEpilogue) -> Vec<f32> {
     let shape = &problem.shape;
-    let kernel = WinogradForward::new((*shape).into(), epilogue).unwrap();
+    let kernel = Winograd::forward((*shape).into(), epilogue).unwrap();
+    let x = pad(&problem.x, shape.c);
+    let weight = filters(shape, &problem.weight);
+    in_four(&kernel, &x, &weight, problem.read_behind(epilogue))
+}
+
+/// The four dispatches.
+fn in_four(kernel: &Winograd, x: &[f32], weight: &[f32], behind: Vec<Vec<f32>>) -> Vec<f32> {
     let [input, product, output] = kernel.calls().unwrap();
-    let u = execute(
-        &kernel.filter().unwrap(),
-        &[&filters(shape, &problem.weight)],
-    );
-    let v = execute(&input, &[&pad(&problem.x, shape.c)]);
+    let u = execute(&kernel.filter().unwrap(), &[weight]);
+    let v = execute(&input, &[x]);
     let lens = kernel.scratch_lens().unwrap();
     assert_eq!([u[0].len(), v[0].len()], lens[..2]);
     let m = execute(&product, &[&v[0], &u[0]]);
     assert_eq!(m[0].len(), lens[2]);
     let mut inputs = m;
-    inputs.extend(problem.read_behind(epilogue));
+    inputs.extend(behind);
     let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
     execute(&output, &inputs).remove(0)
 }
@@ -97,6 +101,51 @@ fn matches_reference_on_drawn_shapes_with_every_epilogue() {
 }
 
 #[test]
+fn the_gradient_matches_its_reference_with_every_epilogue() {
+    if !software().contains(&true) {
+        return;
+    }
+    for (index, shape) in shapes().into_iter().enumerate() {
+        let problem = grad_input::Problem::drawn(index, shape);
+        let (turned, weight) = reference::turned(&shape, &problem.weight);
+        let magnitude = reference::winograd_magnitude(&turned, &problem.grad_y, &weight);
+        let epilogues = grad_input::epilogues().filter(|it| !it.reduce);
+        for epilogue in epilogues.chain([GradInputEpilogue::default()]) {
+            let what = format!("seed {SEED}, {epilogue:?}, {shape:?}");
+            let mut sums = problem.sums();
+            sums.magnitude.clone_from(&magnitude);
+            let want = problem.finished(sums, epilogue);
+            let kernel = Winograd::grad_input(shape.into(), epilogue).unwrap();
+            let grad_y = pad(&problem.grad_y, shape.k);
+            let weight = filters(&shape, &problem.weight);
+            let used = [(epilogue.mask, &problem.x), (epilogue.add, &problem.other)];
+            let behind = used.iter().filter(|(used, _)| *used);
+            let behind = behind.map(|(_, values)| pad(values, shape.c)).collect();
+            let got = in_four(&kernel, &grad_y, &weight, behind);
+            let depth = shape.k + 30 + 1;
+            compare(&what, &unpad(&what, &got, shape.c), &want, depth);
+        }
+    }
+}
+
+#[test]
+fn a_gradient_with_column_sums_or_more_zeros_is_not_its() {
+    let plain = GradInputEpilogue::default();
+    let shape: conv::Conv2dShape = shapes()[3].into();
+    let new = Winograd::grad_input;
+    assert!(new(shape, plain).is_some());
+    let reduce = GradInputEpilogue {
+        reduce: true,
+        ..plain
+    };
+    assert!(new(shape, reduce).is_none());
+    let padding = [3, 1];
+    assert!(new(conv::Conv2dShape { padding, ..shape }, plain).is_none());
+    let stride = [2, 2];
+    assert!(new(conv::Conv2dShape { stride, ..shape }, plain).is_none());
+}
+
+#[test]
 fn repeats_bit_for_bit() {
     if !software().contains(&true) {
         return;
@@ -129,7 +178,7 @@ fn states_what_it_touches() {
         residual: true,
         ..ForwardEpilogue::default()
     };
-    let kernel = WinogradForward::new(shape, epilogue).unwrap();
+    let kernel = Winograd::forward(shape, epilogue).unwrap();
     let [input, product, output] = kernel.calls().unwrap();
     let (c, k, tiles) = (padded(5), padded(17), 2);
     let (pixels, u, v, m) = (20, 36 * c * k, 36 * tiles * c, 36 * tiles * k);
@@ -149,7 +198,7 @@ fn states_what_it_touches() {
 fn rejects_other_windows_strides_and_statistics() {
     let plain = ForwardEpilogue::default();
     let shape: conv::Conv2dShape = shapes()[3].into();
-    let new = WinogradForward::new;
+    let new = Winograd::forward;
     assert!(new(shape, plain).is_some());
     assert!(new(conv::Conv2dShape { r: 1, ..shape }, plain).is_none());
     assert!(new(conv::Conv2dShape { s: 5, ..shape }, plain).is_none());
@@ -193,7 +242,7 @@ fn pays_where_it_was_measured_to() {
             k: channels,
             ..shapes()[0].into()
         };
-        let kernel = WinogradForward::new(shape, ForwardEpilogue::default()).unwrap();
+        let kernel = Winograd::forward(shape, ForwardEpilogue::default()).unwrap();
         assert_eq!(kernel.pays(), wins, "{shape:?}");
     }
 }

@@ -28,7 +28,7 @@ pub use grad_weight::Conv2dGradWeight;
 pub use sum_groups::SumGroups;
 pub use tile::Tile;
 pub use ways::{Measured, Pass, Problem, Tuning, Way, Ways};
-pub use winograd::WinogradForward;
+pub use winograd::Winograd;
 
 /// A convolution: `[N,H,W,C]` with filters `[R,S,C,K]` to `[N,Ho,Wo,K]`. Pairs are height, width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -1,15 +1,16 @@
 //! The 3 × 3 convolution of stride 1 by Winograd's minimal filtering F(4×4, 3×3), for software adapters: 36 products for a tile of
-//! 16 pixels instead of 144, for transforms of the filters, the input and the output.
+//! 16 pixels instead of 144, for transforms of the filters, the input and the output. The input's gradient is such a convolution, too: of
+//! the output's gradient with the filters turned by half a turn, their channels changed over.
 //!
 //! The method and its matrices for the points 0, ±1, ±2 and ∞: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks",
 //! arXiv:1509.09308.
 
 use super::Conv2dShape;
 use super::broadcast::{LANES, MAX_TILES, pixels_each};
-use super::epilogue::{ForwardEpilogue, when};
+use super::epilogue::{ForwardEpilogue, GradInputEpilogue, when};
 use super::sizes::{Sizes, with};
 use crate::gpu::{Shader, Variant};
-use crate::kernels::check::elements;
+use crate::kernels::check::{all_flags, elements, flags};
 use crate::kernels::{Access, Call, Kernel, KernelError, narrow, params, shader};
 
 const FILTER: Shader = shader!("conv", "conv2d_forward_winograd_filter");
@@ -44,23 +45,63 @@ params!(WinogradParams {
     column_groups: u32,
 });
 
-/// [`Conv2dForward`](super::Conv2dForward) of a 3 × 3 window and stride 1 in four dispatches, rounded otherwise: transforms amplify
-/// roundings about tenfold.
+/// [`Conv2dForward`](super::Conv2dForward) or [`Conv2dGradInput`](super::Conv2dGradInput) of a 3 × 3 window and stride 1 in four
+/// dispatches, rounded otherwise: transforms amplify roundings about tenfold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WinogradForward {
+pub struct Winograd {
+    /// Of the convolution that is made: an input's gradient is one of the output's.
     shape: Conv2dShape,
-    epilogue: ForwardEpilogue,
+    behind: Behind,
     tiles: [usize; 2],
 }
 
-impl WinogradForward {
-    /// The problem, where these shaders can do it: 3 × 3, stride 1, no statistics, and sizes that they can count.
-    pub fn new(shape: Conv2dShape, epilogue: ForwardEpilogue) -> Option<Self> {
+/// What follows the sums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Behind {
+    Forward(ForwardEpilogue),
+    /// Another gradient is added; then it passes where x is above 0.
+    GradInput {
+        add: bool,
+        mask: bool,
+    },
+}
+
+impl Winograd {
+    /// The convolution, where these shaders can do it: 3 × 3, stride 1, no statistics, and sizes that they can count.
+    pub fn forward(shape: Conv2dShape, epilogue: ForwardEpilogue) -> Option<Self> {
+        let epilogue = Some(epilogue).filter(|epilogue| !epilogue.stats)?;
+        Self::new(shape, Behind::Forward(epilogue))
+    }
+
+    /// The gradient with respect to the input of a convolution of this shape, where these shaders can do it: 3 × 3, stride 1, at most
+    /// 2 zeros around the input, no column sums, and sizes that they can count.
+    pub fn grad_input(shape: Conv2dShape, epilogue: GradInputEpilogue) -> Option<Self> {
+        let GradInputEpilogue {
+            add,
+            mask,
+            mask_map,
+            reduce,
+        } = epilogue;
+        let [h, w] = shape.output()?;
+        let [above, left] = shape.padding.map(|zeros| 2_usize.checked_sub(zeros));
+        let turned = Conv2dShape {
+            h,
+            w,
+            c: shape.k,
+            k: shape.c,
+            padding: [above?, left?],
+            ..shape
+        };
+        let kernel = Self::new(turned, Behind::GradInput { add, mask })?;
+        (!mask_map && !reduce).then_some(kernel)
+    }
+
+    fn new(shape: Conv2dShape, behind: Behind) -> Option<Self> {
         let [ho, wo] = shape.output()?;
-        let fits = [shape.r, shape.s] == [3; 2] && shape.stride == [1; 2] && !epilogue.stats;
+        let fits = [shape.r, shape.s] == [3; 2] && shape.stride == [1; 2];
         let kernel = Self {
             shape,
-            epilogue,
+            behind,
             tiles: [ho.div_ceil(TILE), wo.div_ceil(TILE)],
         };
         let sizes = Sizes::new(&shape, PRODUCT.name).ok().filter(|_| fits)?;
@@ -70,7 +111,7 @@ impl WinogradForward {
         (invocations <= MAX_INVOCATIONS && layers <= MAX_TILES).then_some(kernel)
     }
 
-    /// Whether it is faster than [`Conv2dForward`](super::Conv2dForward) on software adapters, by a model of both: lanes' products
+    /// Whether it is faster than one dispatch on software adapters, by a model of both: lanes' products
     /// of vectors, those of lanes without a pixel or a tile too, and the transforms in the same unit. The filters' is counted even
     /// where it runs but once, so that a network has the same bits in every plan. `benches/README.md` has the measurements.
     pub fn pays(&self) -> bool {
@@ -121,7 +162,7 @@ impl WinogradForward {
         Ok(with(&sizes.words[..7], &words))
     }
 
-    /// The transform of the filters, which depends on nothing else. Binds `weight` `[3, 3, C, K]` and `u`, the first of
+    /// The transform of the filters, which depends on nothing else. Binds `weight` of the forward pass and `u`, the first of
     /// [`scratch_lens`](Self::scratch_lens).
     ///
     /// # Errors
@@ -129,7 +170,9 @@ impl WinogradForward {
     pub fn filter(&self) -> Result<Call, KernelError> {
         let sizes = self.sizes()?;
         let groups = (8 * sizes.c4() * sizes.k4()).div_ceil(INVOCATIONS);
-        let call = Call::new(FILTER, Variant::new(), &self.params(&sizes)?, groups as u64)?;
+        let turned = matches!(self.behind, Behind::GradInput { .. });
+        let variant = flags(&[("TURNED", turned)]);
+        let call = Call::new(FILTER, variant, &self.params(&sizes)?, groups as u64)?;
         let [len, ..] = self.scratch_lens()?;
         // Nine columns of filters, 14 operations for six of them.
         Ok(call
@@ -139,8 +182,8 @@ impl WinogradForward {
     }
 
     /// The other three, one after the other. The first binds `x` and `v`, the second `v`, `u` and `m`, of
-    /// [`scratch_lens`](Self::scratch_lens) in the order u, v, m; the third `m`, `y`, `bias`, `affine` and `residual` as
-    /// [`Conv2dForward`](super::Conv2dForward).
+    /// [`scratch_lens`](Self::scratch_lens) in the order u, v, m; the third `m`, `y`, `bias` or, of a gradient with a mask, the forward pass's input, `affine`
+    /// and `residual`, of a gradient the other that is added.
     ///
     /// # Errors
     /// [`KernelError::TooLarge`].
@@ -171,26 +214,51 @@ impl WinogradForward {
             .bind("u", Access::Read, u)
             .bind("m", Access::Write, m)
             .flops(2 * (POSITIONS * tiles * self.shape.c * self.shape.k) as u64);
-        let output = transform(OUTPUT, self.epilogue.variant(), sizes.k4())?;
+        let output = transform(OUTPUT, self.behind.variant(), sizes.k4())?;
         Ok([input, product, self.bind_output(output, &sizes, m)])
     }
 
     fn bind_output(&self, call: Call, sizes: &Sizes, m: usize) -> Call {
-        let ForwardEpilogue {
-            bias,
-            affine,
-            residual,
-            ..
-        } = self.epilogue;
         let (len, width) = (sizes.y_len, 4 * sizes.k4());
-        let more = when(bias, len) + when(affine, 2 * len) + when(residual, len);
+        let call = call
+            .bind("m", Access::Read, m)
+            .bind_stored("y", Access::Write, len);
+        let (call, affine, residual, more) = match self.behind {
+            Behind::Forward(epilogue) => {
+                let bias = when(epilogue.bias, width);
+                let more = when(epilogue.bias, len) + when(epilogue.affine, 2 * len);
+                let call = call.bind("bias", Access::Read, bias);
+                (call, epilogue.affine, epilogue.residual, more)
+            }
+            Behind::GradInput { add, mask: true } => {
+                (call.bind_stored("source", Access::Read, len), false, add, 0)
+            }
+            Behind::GradInput { add, mask: false } => {
+                (call.bind("bias", Access::Read, 0), false, add, 0)
+            }
+        };
         // Ten columns and rows of products, 13 operations each.
-        call.bind("m", Access::Read, m)
-            .bind_stored("y", Access::Write, len)
-            .bind("bias", Access::Read, when(bias, width))
-            .bind("affine", Access::Read, when(affine, 2 * width))
+        let more = 13 * 10 * (m / POSITIONS) + more + when(residual, len);
+        call.bind("affine", Access::Read, when(affine, 2 * width))
             .bind_stored("residual", Access::Read, when(residual, len))
-            .flops((13 * 10 * (m / POSITIONS) + more) as u64)
+            .flops(more as u64)
+    }
+}
+
+impl Behind {
+    fn variant(self) -> Variant {
+        match self {
+            Self::Forward(epilogue) => epilogue.variant(),
+            Self::GradInput { add, mask } => flags(&[("RESIDUAL", add), ("MASK", mask)]),
+        }
+    }
+
+    /// Every variant of the shader that does it.
+    fn variants() -> Vec<Variant> {
+        let masked = [false, true].map(|add| Self::GradInput { add, mask: true }.variant());
+        let mut variants = ForwardEpilogue::variants_without_stats();
+        variants.extend(masked); // without a mask a gradient's are those of a forward pass
+        variants
     }
 }
 
@@ -212,9 +280,9 @@ pub(super) fn kernels() -> [Kernel; 4] {
     };
     let each = [1, 2, 4].map(|each| Variant::new().set("EACH", each));
     [
-        kernel(FILTER, vec![Variant::new()]),
+        kernel(FILTER, all_flags(&["TURNED"])),
         kernel(INPUT, vec![Variant::new()]),
         kernel(PRODUCT, each.to_vec()),
-        kernel(OUTPUT, ForwardEpilogue::variants_without_stats()),
+        kernel(OUTPUT, Behind::variants()),
     ]
 }

@@ -248,7 +248,8 @@ pub(super) fn forward(
         software: lowering.target().software,
     };
     let way = lowering.way(Pass::Forward, shape);
-    let winograd = winograd(lowering, shape, kernel.epilogue, way);
+    let winograd = kernels::Winograd::forward(shape, kernel.epilogue);
+    let winograd = winograd_pays(lowering.target(), winograd, way);
     let mut operands = three(lowering).to_vec();
     let more = [
         bias.then(|| lowering.input(2)),
@@ -259,7 +260,8 @@ pub(super) fn forward(
     // No two writable bindings of a dispatch may share bytes, touched or not.
     operands.extend(more.map(|used| used.unwrap_or_else(|| lowering.scratch(4))));
     if let Some(kernel) = winograd {
-        return by_winograd(lowering, kernel, &operands);
+        let behind = [operands[3], operands[4], operands[5]];
+        return by_winograd(lowering, kernel, three(lowering), behind);
     }
     let call = in_one_dispatch(lowering.target(), &kernel, way);
     call_known(lowering, call, &operands)
@@ -282,37 +284,35 @@ fn in_one_dispatch(
 }
 
 /// The kernels of Winograd's method, where they pay or are asked for and their operands fit into bindings.
-fn winograd(
-    lowering: &Lowering<'_>,
-    shape: Conv2dShape,
-    epilogue: kernels::ForwardEpilogue,
+fn winograd_pays(
+    target: &Target,
+    kernel: Option<kernels::Winograd>,
     way: Option<Way>,
-) -> Option<kernels::WinogradForward> {
-    let target = lowering.target();
-    let kernel = kernels::WinogradForward::new(shape, epilogue)?;
+) -> Option<kernels::Winograd> {
+    let kernel = kernel.filter(|_| target.software)?;
     let lens = kernel.scratch_lens().ok()?;
     let fit = lens.iter().all(|&len| 4 * len as u64 <= target.max_binding);
     let wanted = match way {
         Some(way) => way == Way::Winograd,
         None => kernel.pays(),
     };
-    (target.software && fit && wanted).then_some(kernel)
+    (fit && wanted).then_some(kernel)
 }
 
-/// A convolution in four dispatches, on the operands of the one.
+/// A convolution in four dispatches: of `[x, weight, y]`, with what the third call binds behind y.
 fn by_winograd(
     lowering: &mut Lowering<'_>,
-    kernel: kernels::WinogradForward,
-    operands: &[Operand],
+    kernel: kernels::Winograd,
+    [x, weight, y]: [Operand; 3],
+    behind: [Operand; 3],
 ) -> Result<(), TapeError> {
     let lens = lowering.check(kernel.scratch_lens())?;
     let [u, v, m] = lens.map(|len| lowering.scratch(len));
     let [first, second, third] = lowering.check(kernel.calls())?;
-    lowering.call_on_parameters(kernel.filter(), &[operands[1], u])?;
-    lowering.call(Ok(first), &[operands[0], v])?;
+    lowering.call_on_parameters(kernel.filter(), &[weight, u])?;
+    lowering.call(Ok(first), &[x, v])?;
     lowering.call(Ok(second), &[v, u, m])?;
-    let behind = [m, operands[2], operands[3], operands[4], operands[5]];
-    lowering.call(Ok(third), &behind)
+    lowering.call(Ok(third), &[&[m, y], &behind[..]].concat())
 }
 
 /// Emits a call on as many operands as its shader knows: those for software adapters lack the last.
@@ -411,8 +411,8 @@ pub(super) fn grad_input(
     lowering: &mut Lowering<'_>,
     kernel: kernels::Conv2dGradInput,
 ) -> Result<(), TapeError> {
-    // Its way is the kernel's tile.
-    lowering.way(Pass::GradInput, kernel.shape);
+    // A tile is the kernel's own already.
+    let way = lowering.way(Pass::GradInput, kernel.shape);
     let mut operands = three(lowering).to_vec();
     let kernels::GradInputEpilogue {
         add, mask, reduce, ..
@@ -433,7 +433,15 @@ pub(super) fn grad_input(
     } else {
         lowering.scratch(4)
     });
-    call_known(lowering, kernel.call(), &operands)
+    let winograd = kernels::Winograd::grad_input(kernel.shape, kernel.epilogue);
+    let winograd = winograd.filter(|_| !kernel.mapped);
+    match winograd_pays(lowering.target(), winograd, way) {
+        Some(winograd) => {
+            let behind = [operands[4], lowering.scratch(4), operands[3]];
+            by_winograd(lowering, winograd, three(lowering), behind)
+        }
+        None => call_known(lowering, kernel.call(), &operands),
+    }
 }
 
 pub(super) fn three(lowering: &Lowering<'_>) -> [Operand; 3] {
