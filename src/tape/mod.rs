@@ -15,6 +15,7 @@ mod profile;
 mod recompute;
 mod recording;
 mod shape;
+mod target;
 
 pub use arena::{Arena, Range};
 pub use dispatch::{Flat, Operand, Step};
@@ -23,5 +24,6 @@ pub use graph::{Graph, Info, Node, Place, Slot, Value};
 pub use plan::{Plan, Store};
 pub use profile::Profile;
 pub use recompute::Memory;
-pub use recording::{Accounts, KernelAccount, Lowering, Recording, Target};
+pub use recording::{Accounts, KernelAccount, Lowering, Recording};
 pub use shape::Shape;
+pub use target::Target;

@@ -1,5 +1,6 @@
 //! Convolution, and what depthwise convolution and the fully connected layer share with it.
 
+use super::ways::{by_winograd, in_one_dispatch, winograd_pays};
 use super::{BiasGrad, Op, OpSpec, no_gradient};
 use crate::kernels::conv as kernels;
 use crate::kernels::conv::{Conv2dShape, Pass, Way};
@@ -265,54 +266,6 @@ pub(super) fn forward(
     }
     let call = in_one_dispatch(lowering.target(), &kernel, way);
     call_known(lowering, call, &operands)
-}
-
-/// The convolution in one dispatch; where it cannot be done in the way asked for, in the twin's own.
-fn in_one_dispatch(
-    target: &Target,
-    kernel: &kernels::Conv2dForward,
-    way: Option<Way>,
-) -> Result<Call, KernelError> {
-    match way {
-        Some(Way::Tile(tile)) if !target.software => kernel.call_in(tile),
-        Some(Way::Matrices) => {
-            let call = kernel.call_with_matrices(target.precision, target.matrices)?;
-            call.map_or_else(|| kernel.call(), Ok)
-        }
-        _ => kernel.call(),
-    }
-}
-
-/// The kernels of Winograd's method, where they pay or are asked for and their operands fit into bindings.
-fn winograd_pays(
-    target: &Target,
-    kernel: Option<kernels::Winograd>,
-    way: Option<Way>,
-) -> Option<kernels::Winograd> {
-    let kernel = kernel.filter(|_| target.software)?;
-    let lens = kernel.scratch_lens().ok()?;
-    let fit = lens.iter().all(|&len| 4 * len as u64 <= target.max_binding);
-    let wanted = match way {
-        Some(way) => way == Way::Winograd,
-        None => kernel.pays(),
-    };
-    (fit && wanted).then_some(kernel)
-}
-
-/// A convolution in four dispatches: of `[x, weight, y]`, with what the third call binds behind y.
-fn by_winograd(
-    lowering: &mut Lowering<'_>,
-    kernel: kernels::Winograd,
-    [x, weight, y]: [Operand; 3],
-    behind: [Operand; 3],
-) -> Result<(), TapeError> {
-    let lens = lowering.check(kernel.scratch_lens())?;
-    let [u, v, m] = lens.map(|len| lowering.scratch(len));
-    let [first, second, third] = lowering.check(kernel.calls())?;
-    lowering.call_on_parameters(kernel.filter(), &[weight, u])?;
-    lowering.call(Ok(first), &[x, v])?;
-    lowering.call(Ok(second), &[v, u, m])?;
-    lowering.call(Ok(third), &[&[m, y], &behind[..]].concat())
 }
 
 /// Emits a call on as many operands as its shader knows: those for software adapters lack the last.

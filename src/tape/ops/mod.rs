@@ -10,6 +10,7 @@ mod norm;
 mod objective;
 mod optimizer;
 mod pool;
+mod ways;
 
 use super::{Graph, Lowering, Node, Shape, TapeError, Value};
 

@@ -1,0 +1,103 @@
+//! What a recording is compiled for.
+
+use super::recompute::Memory;
+use crate::gpu::{Gpu, Matrices, Precision};
+use crate::kernels::conv::{Conv2dShape, Pass, Problem, Tuning, Ways};
+use std::sync::Arc;
+
+/// What a recording is compiled for. A dry recording needs no device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Whether to use the kernels for software adapters; see [`Gpu::has_software_kernels`](crate::gpu::Gpu::has_software_kernels).
+    pub software: bool,
+    /// The largest range a storage binding may have, in bytes.
+    pub max_binding: u64,
+    /// The largest buffer, in bytes.
+    pub max_buffer: u64,
+    /// Whether neighbours are fused; off only to compare the two plans.
+    pub fuse: bool,
+    /// How activations and their gradients are stored.
+    pub precision: Precision,
+    /// Whether parameters and states are in the store before the plan is made and stay as they are: what depends on nothing else
+    /// is then computed once, when the plan is made. Off where a plan trains, or shares a store with one that does.
+    pub fixed: bool,
+    /// What is recomputed instead of stored.
+    pub memory: Memory,
+    /// The device's cooperative matrices.
+    pub matrices: Matrices,
+    /// The ways that convolutions are computed, where they were measured.
+    pub ways: Arc<Ways>,
+}
+
+impl Target {
+    /// A device without limits, for dry recordings.
+    pub fn unlimited() -> Self {
+        Self {
+            software: false,
+            max_binding: u64::MAX,
+            max_buffer: u64::MAX,
+            fuse: true,
+            precision: Precision::F32,
+            fixed: false,
+            memory: Memory::Fast,
+            matrices: Matrices::NONE,
+            ways: Arc::default(),
+        }
+    }
+
+    /// What a device allows, in f32, and the ways that it was [tuned](Gpu::tune) to.
+    pub fn of(gpu: &Gpu) -> Self {
+        let limits = gpu.limits();
+        let tuning = gpu.tuning().and_then(|text| Tuning::read(&text).ok());
+        Self {
+            software: gpu.has_software_kernels(),
+            max_binding: limits.max_storage_buffer_binding_size,
+            max_buffer: limits.max_buffer_size,
+            fuse: true,
+            precision: Precision::F32,
+            fixed: false,
+            memory: Memory::Fast,
+            matrices: gpu.matrices(),
+            ways: tuning.map_or_else(Arc::default, |it| Arc::new(Ways::of(&it.convolutions))),
+        }
+    }
+
+    /// The same device, for a plan whose parameters and states stay as they are; see [`Target::fixed`].
+    #[must_use]
+    pub fn fixed(self) -> Self {
+        Self {
+            fixed: true,
+            ..self
+        }
+    }
+
+    /// The same device with activations and their gradients in this precision.
+    #[must_use]
+    pub fn stored(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
+    /// The same device with this choice of what is recomputed instead of stored.
+    #[must_use]
+    pub fn within(self, memory: Memory) -> Self {
+        Self { memory, ..self }
+    }
+
+    /// The same device with convolutions computed in these ways.
+    #[must_use]
+    pub fn in_ways(self, ways: Ways) -> Self {
+        Self {
+            ways: Arc::new(ways),
+            ..self
+        }
+    }
+
+    /// A convolution as a problem of this target.
+    pub(super) fn problem(&self, pass: Pass, shape: Conv2dShape) -> Problem {
+        Problem {
+            pass,
+            shape,
+            precision: self.precision,
+        }
+    }
+}
