@@ -3,37 +3,27 @@
 //   BIAS: y += bias[k]     AFFINE: then y = y · scale[k] + shift[k]     RESIDUAL: then y += residual     RELU: then max(y, 0)
 //   STATS: mean[g,k] = Σ y / n     m2[g,k] = Σ (y - mean[g,k])²     over the n pixels of group g, of y as it is summed
 // Layout: as conv2d_forward. Factors are of the type of x, so in f16 the weights are rounded to it; sums are f32.
-// Work:   a workgroup makes 64 output pixels × 64 channels, its subgroups 32 × 32 of them each. The sum runs over rows of
-//         (r, s, c), STEP at a time: while the subgroups multiply those in workgroup memory, the lanes fetch the next. Two
-//         subgroups (64 lanes each) make one half of the channels after the other, four both at once; more only fetch. The
-//         sums pass through workgroup memory to the lanes that finish them, 32 channels at a time.
-// Needs:  cooperative matrices (wgpu's experimental feature) of side 8, or 16 where LARGE, which is for f16 alone; subgroups of
-//         at most 64 lanes. Variants: f16 (shader-f16), LARGE, BIAS, AFFINE, RESIDUAL, RELU, STATS.
+// Work:   a workgroup makes 128 output pixels × 64 channels (WIDE: 128) in eight shares of 64 pixels × 16 (WIDE: 32) channels, a
+//         subgroup each; with fewer than eight subgroups in several rounds, with more some only fetch. The sum runs over rows of
+//         (r, s, c), STEP at a time: while the subgroups multiply those in workgroup memory, the lanes fetch the next. Then the
+//         sums pass through workgroup memory to the lanes that finish them, 16 pixels × 16 channels of each share at a time. A
+//         lane finishes every eighth pixel of a share, whose 64 pixels are a group of the statistics.
+// Needs:  cooperative matrices (wgpu's experimental feature) of side 8, or 16 where LARGE, which is for f16 alone; 32 KiB of
+//         workgroup memory, where LARGE 48. Variants: f16 (shader-f16), LARGE, WIDE, POINT (1 × 1, stride 1), BIAS, AFFINE, RESIDUAL, RELU, STATS.
 
 // only f16: enable f16;
 enable wgpu_cooperative_matrix;
 alias Stored = f32; // only f32
 // only f16: alias Stored = f16;
-alias MatrixA = coop_mat8x8<Stored, A>; // without LARGE
-alias MatrixB = coop_mat8x8<Stored, B>; // without LARGE
-alias MatrixC = coop_mat8x8<f32, C>; // without LARGE
-const SIDE = 8u; // without LARGE
-// only LARGE: alias MatrixA = coop_mat16x16<Stored, A>;
-// only LARGE: alias MatrixB = coop_mat16x16<Stored, B>;
-// only LARGE: alias MatrixC = coop_mat16x16<f32, C>;
-// only LARGE: const SIDE = 16u;
-override LARGE: bool = false; override STATS: bool = false;
+override LARGE: bool = false; override WIDE: bool = true; override POINT: bool = false; override STATS: bool = false;
 override BIAS: bool = false; override AFFINE: bool = false; override RESIDUAL: bool = false; override RELU: bool = false;
-const LANES = 128u;
-const STEP = 16u;
-const GROUP = 64u; // pixels, and channels
-const HALF = 32u; // channels finished at a time, and pixels and channels of a subgroup
-// Elements from one row to the next; in f16 there is room for a gap, which spreads the rows over the banks of the memory.
-const GAP = 0u; // only f32
-// only f16: const GAP = 8u;
-const X_ROW = STEP + GAP;
-const W_ROW = GROUP + GAP;
-const WEIGHT = GROUP * X_ROW;
+const LANES = 256u; const PIXELS = 128u; const GROUP = 64u; // pixels of the statistics, and of a share
+const STEP = 16u; // without LARGE
+// only LARGE: const STEP = 64u;
+// A step of x, [128 pixels, STEP], and of weight, [STEP, 128 channels], with gaps that spread rows over the banks of the memory.
+const A_ROW = STEP + 8u; const B_ROW = 128u + 8u;
+const TURNED_A = false; const TURNED_B = false;
+const WEIGHT = PIXELS * A_ROW; const STAGED = WEIGHT + STEP * B_ROW;
 
 struct Params {
     n: u32, h: u32, w: u32, c4: u32, ho: u32, wo: u32, k4: u32, r: u32, s: u32,
@@ -50,18 +40,14 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> residual: array<vec4<Stored>>;
 @group(0) @binding(7) var<storage, read_write> partials: array<vec4f>;
 
-var<workgroup> staged: array<Stored, WEIGHT + STEP * W_ROW>; // of x [64 pixels, STEP rows], of weight [STEP rows, 64 channels]
-var<workgroup> sums: array<f32, GROUP * HALF>; // [64 pixels, 32 channels]
-
-// The top left corner of an output pixel's window: row, column, and where it begins in x, wrapped where that is before it.
-fn corner(pixel: u32) -> vec3u {
+// Of each pixel the top left of its window without padding, row and column in 16 bits each, and where that is in x.
+var<workgroup> corners: array<vec2u, PIXELS>;
+fn corner(pixel: u32) -> vec2u {
     let p = min(pixel, params.pixels - 1u);
     let row = p / params.wo;
-    let top = row % params.ho * params.stride_h - params.pad_h;
-    let left = p % params.wo * params.stride_w - params.pad_w;
-    return vec3u(top, left, ((row / params.ho * params.h + top) * params.w + left) * params.c4);
+    let at = vec2u(row % params.ho * params.stride_h, p % params.wo * params.stride_w);
+    return vec2u((at.x << 16u) | at.y, ((row / params.ho * params.h + at.x) * params.w + at.y) * params.c4);
 }
-
 // The place in (r, s, c) STEP rows on.
 fn advance(tap: vec3u) -> vec3u {
     var next = tap + vec3u(params.step_r, params.step_s, params.step_c);
@@ -69,85 +55,113 @@ fn advance(tap: vec3u) -> vec3u {
     return next + select(vec3u(), vec3u(1u, 0u - params.s, 0u), next.y >= params.s);
 }
 
-// What a lane fetches for a step, zeros where there is nothing.
-struct Fetched { x0: vec4<Stored>, x1: vec4<Stored>, w0: vec4f, w1: vec4f }
+// What a lane fetches for a step: a vec4 of (r, s, c) of several pixels, 0 where there is none, and a column of several rows of
+// weight, which beyond the end meet zeros of x or are not stored. Nothing waits for it before the next step.
+const VECTORS = STEP / 4u; const X_LOADS = PIXELS * VECTORS / LANES; const X_LINES = LANES / VECTORS; const W_LOADS = STEP / 8u;
+struct Fetched { x: array<vec4<Stored>, X_LOADS>, w: array<vec4f, W_LOADS> }
+fn fetch(lane: u32, first: u32, tap: vec3u, first_row: u32, first_column: u32) -> Fetched {
+    var next = Fetched();
+    let shift = tap.xy - vec2u(params.pad_h, params.pad_w);
+    let source = (shift.x * params.w + shift.y) * params.c4 + tap.z;
+    for (var i = 0u; POINT && i < X_LOADS && tap.x == 0u; i++) {
+        next.x[i] = x[min(first + lane / VECTORS + i * X_LINES, params.pixels - 1u) * params.c4 + tap.z];
+    }
+    for (var i = 0u; !POINT && i < X_LOADS; i++) {
+        let corner = corners[lane / VECTORS + i * X_LINES];
+        let there = (corner.x >> 16u) + shift.x < params.h && (corner.x & 0xffffu) + shift.y < params.w;
+        if there && tap.x < params.r { next.x[i] = x[corner.y + source]; }
+    }
+    let columns = select(16u, 32u, WIDE);
+    let column = min(first_column + lane % columns, params.k4 - 1u);
+    for (var i = 0u; i < select(W_LOADS / 2u, W_LOADS, WIDE); i++) {
+        let row = min(first_row + lane / columns + i * (LANES / columns), 4u * params.r * params.s * params.c4 - 1u);
+        next.w[i] = weight[row * params.k4 + column];
+    }
+    return next;
+}
+fn stage_all(lane: u32, next: Fetched) {
+    for (var i = 0u; i < X_LOADS; i++) { stage((lane / VECTORS + i * X_LINES) * A_ROW + lane % VECTORS * 4u, next.x[i]); }
+    let columns = select(16u, 32u, WIDE);
+    for (var i = 0u; i < select(W_LOADS / 2u, W_LOADS, WIDE); i++) {
+        stage(WEIGHT + (lane / columns + i * (LANES / columns)) * B_ROW + lane % columns * 4u, vec4<Stored>(next.w[i]));
+    }
+}
 
-fn fetch(corner0: vec3u, corner1: vec3u, tap: vec3u, row: u32, column: u32) -> Fetched {
-    let rows = vec2u(corner0.x, corner1.x) + tap.x < vec2u(params.h);
-    let columns = vec2u(corner0.y, corner1.y) + tap.y < vec2u(params.w);
-    let there = rows & columns & vec2<bool>(tap.x < params.r);
-    let source = vec2u(corner0.z, corner1.z) + (tap.x * params.w + tap.y) * params.c4 + tap.z;
-    let at = select(vec2u(), source, there);
-    let last = 4u * params.r * params.s * params.c4 - 1u;
+// What an epilogue has for each channel, loaded once a column.
+struct Channels { bias: vec4f, scale: vec4f, shift: vec4f }
+fn channels_of(column: u32) -> Channels {
     let k = min(column, params.k4 - 1u);
-    let x0 = select(vec4<Stored>(), x[at.x], there.x); let x1 = select(vec4<Stored>(), x[at.y], there.y);
-    // Rows and columns of weight beyond the end meet zeros of x or are not stored.
-    return Fetched(x0, x1, weight[min(row, last) * params.k4 + k], weight[min(row + STEP / 2u, last) * params.k4 + k]);
+    var it = Channels();
+    if BIAS { it.bias = bias[k]; } if AFFINE { it.scale = affine[k]; it.shift = affine[params.k4 + k]; }
+    return it;
 }
-
-fn stage(i: u32, v: vec4<Stored>) { staged[i] = v.x; staged[i + 1u] = v.y; staged[i + 2u] = v.z; staged[i + 3u] = v.w; }
-fn put(i: u32, v: vec4f) { sums[i] = v.x; sums[i + 1u] = v.y; sums[i + 2u] = v.z; sums[i + 3u] = v.w; }
-fn load(at: u32) -> vec4f { return vec4f(sums[at], sums[at + 1u], sums[at + 2u], sums[at + 3u]); }
-
-// Two by two matrices; a subgroup has one such square of side 16, or four of side 8: y00, and those right of and below it.
-struct Square { m00: MatrixC, m01: MatrixC, m10: MatrixC, m11: MatrixC }
-
-// Adds the products of SIDE staged rows from k on for the square from this pixel and channel on.
-fn multiply(before: Square, pixel: u32, channel: u32, k: u32) -> Square {
-    let at_x = pixel * X_ROW + k; let at_w = WEIGHT + k * W_ROW + channel;
-    let a0 = coopLoadT<MatrixA>(&staged[at_x], X_ROW); let a1 = coopLoadT<MatrixA>(&staged[at_x + SIDE * X_ROW], X_ROW);
-    let b0 = coopLoadT<MatrixB>(&staged[at_w], W_ROW); let b1 = coopLoadT<MatrixB>(&staged[at_w + SIDE], W_ROW);
-    let m00 = coopMultiplyAdd(a0, b0, before.m00); let m01 = coopMultiplyAdd(a0, b1, before.m01);
-    let m10 = coopMultiplyAdd(a1, b0, before.m10); let m11 = coopMultiplyAdd(a1, b1, before.m11);
-    return Square(m00, m01, m10, m11);
+fn residual_at(pixel: u32, column: u32) -> vec4<Stored> {
+    if !RESIDUAL { return vec4<Stored>(); }
+    return residual[min(pixel, params.pixels - 1u) * params.k4 + min(column, params.k4 - 1u)];
 }
-
-// Lays a square's sums where `finish` finds them. naga wants every operand of a store to have a name.
-fn lay(square: Square, pixel: u32, channel: u32) {
-    let stride = HALF;
-    let at = pixel * HALF + channel; let right = at + SIDE; let below = at + SIDE * HALF; let across = below + SIDE;
-    let m00 = square.m00; let m01 = square.m01; let m10 = square.m10; let m11 = square.m11;
-    coopStoreT(m00, &sums[at], stride); coopStoreT(m01, &sums[right], stride);
-    coopStoreT(m10, &sums[below], stride); coopStoreT(m11, &sums[across], stride);
-}
-
 // What follows the sum at one pixel; the result is what is written, or 0 where nothing is.
-fn finish(pixel: u32, column: u32, at: u32) -> vec4f {
-    var value = load(at);
-    let place = pixel * params.k4 + column;
+fn finish(channels: Channels, pixel: u32, column: u32, sum: vec4f, beside: vec4<Stored>) -> vec4f {
+    var value = sum;
     if pixel >= params.pixels || column >= params.k4 { return vec4f(); }
-    if BIAS { value += bias[column]; }
-    if AFFINE { value = value * affine[column] + affine[params.k4 + column]; }
-    if RESIDUAL { value += vec4f(residual[place]); }
+    if BIAS { value += channels.bias; }
+    if AFFINE { value = value * channels.scale + channels.shift; }
+    if RESIDUAL { value += vec4f(beside); }
     if RELU { value = max(value, vec4f()); }
-    y[place] = vec4<Stored>(value);
+    y[pixel * params.k4 + column] = vec4<Stored>(value);
     return value;
 }
-
-// The sum of a vector over the 16 lanes of a column, in fixed order.
-fn total(lane: u32, v: vec4f) -> vec4f {
+fn finish_block(place: Place, channels: Channels, block: BlockC, row: u32, r0: vec4<Stored>, r1: vec4<Stored>) -> mat2x4f {
+    if place.share < SHARES { lay(block, place.share * PATCH); }
     workgroupBarrier();
-    put(4u * lane, v);
+    var v = mat2x4f();
+    if place.finishes {
+        v[0] = finish(channels, place.row + row, place.column, laid(place.laid), r0);
+        v[1] = finish(channels, place.row + row + 8u, place.column, laid(place.laid + 8u * PATCH_ROW), r1);
+    }
     workgroupBarrier();
-    for (var i = 8u; i < LANES && lane < 8u; i += 8u) { put(4u * lane, load(4u * lane) + load(4u * (lane + i))); }
-    workgroupBarrier();
-    return load(4u * (lane % 8u));
+    return v;
+}
+// Finishes a share's blocks one below the other: a lane has every eighth of 64 pixels.
+fn finish_half(place: Place, lane: u32, b0: BlockC, b1: BlockC, b2: BlockC, b3: BlockC) {
+    // Loaded before anything is written: no load may pass a store.
+    let p = place.row; let c = place.column; let channels = channels_of(c);
+    let r0 = residual_at(p, c); let r1 = residual_at(p + 8u, c); let r2 = residual_at(p + 16u, c); let r3 = residual_at(p + 24u, c);
+    let r4 = residual_at(p + 32u, c); let r5 = residual_at(p + 40u, c); let r6 = residual_at(p + 48u, c); let r7 = residual_at(p + 56u, c);
+    let v0 = finish_block(place, channels, b0, 0u, r0, r1); let v1 = finish_block(place, channels, b1, 16u, r2, r3);
+    let v2 = finish_block(place, channels, b2, 32u, r4, r5); let v3 = finish_block(place, channels, b3, 48u, r6, r7);
+    if STATS { statistics(place, lane, v0, v1, v2, v3); }
 }
 
-// Finishes 32 channels: a lane has every 16th pixel of a column.
-fn finish_half(lane: u32, first: u32, column: u32) {
-    let p = first + lane / 8u;
-    let at = lane / 8u * HALF + lane % 8u * 4u;
-    let y0 = finish(p, column, at); let y1 = finish(p + 16u, column, at + 16u * HALF);
-    let y2 = finish(p + 32u, column, at + 32u * HALF); let y3 = finish(p + 48u, column, at + 48u * HALF);
-    if STATS {
-        let mean = total(lane, y0 + y1 + y2 + y3) / f32(min(params.pixels - first, GROUP));
-        let there = vec4f(p + vec4u(0u, 16u, 32u, 48u) < vec4u(params.pixels));
-        let far = mat4x4f(y0 - mean, y1 - mean, y2 - mean, y3 - mean);
-        let m2 = total(lane, mat4x4f(far[0] * far[0], far[1] * far[1], far[2] * far[2], far[3] * far[3]) * there);
-        let place = first / GROUP * 2u * params.k4 + column;
-        if lane < 8u && column < params.k4 { partials[place] = mean; partials[place + params.k4] = m2; }
+// The pixels of every eighth from one on that there are; squared distances where there is a pixel.
+fn count_of(left: u32) -> u32 { return min((left + 7u) / 8u, 8u); }
+fn squares(v: mat2x4f, mean: vec4f, count: u32, before: u32) -> vec4f {
+    let far = v - mat2x4f(mean, mean);
+    return select(vec4f(), far[0] * far[0], before < count) + select(vec4f(), far[1] * far[1], before + 1u < count);
+}
+// Mean and m2 of a lane's eight pixels, then of the eight lanes of a column (Chan, Golub and LeVeque 1979): a lane has one of a
+// share's 4 columns × 8 numbers.
+fn statistics(place: Place, lane: u32, v0: mat2x4f, v1: mat2x4f, v2: mat2x4f, v3: mat2x4f) {
+    let own = count_of(params.pixels - min(place.row, params.pixels));
+    let sum = v0 + v1 + v2 + v3;
+    let far = (sum[0] + sum[1]) / f32(max(own, 1u));
+    let near = squares(v0, far, own, 0u) + squares(v1, far, own, 2u) + squares(v2, far, own, 4u) + squares(v3, far, own, 6u);
+    lay_pair(lane, far, near);
+    workgroupBarrier();
+    let first = place.row - lane % 32u / 4u; // pixel of the share
+    let there = min(params.pixels - min(first, params.pixels), GROUP);
+    let column = place.column - lane % 4u + lane % 32u / 8u;
+    var mean = 0.0; var m2 = 0.0;
+    for (var i = 0u; i < 8u; i++) { mean += pair_of(lane, i, lane % 4u) * f32(count_of(there - min(there, i))); }
+    mean /= f32(max(there, 1u));
+    for (var i = 0u; i < 8u; i++) {
+        let between = pair_of(lane, i, lane % 4u) - mean;
+        m2 += pair_of(lane, i, 4u + lane % 4u) + between * between * f32(count_of(there - min(there, i)));
     }
+    let group = first / GROUP * 2u * params.k4 + column;
+    if place.finishes && there > 0u && column < params.k4 {
+        if lane % 8u < 4u { partials[group][lane % 4u] = mean; } else { partials[group + params.k4][lane % 4u] = m2; }
+    }
+    workgroupBarrier();
 }
 
 @compute @workgroup_size(LANES)
@@ -156,45 +170,31 @@ fn conv2d_forward_matrix(
     @builtin(local_invocation_index) lane: u32, @builtin(subgroup_id) subgroup: u32, @builtin(num_subgroups) subgroups: u32,
 ) {
     let index = group.x + group.y * groups.x;
-    let first = index / params.column_groups * GROUP;
+    let first = index / params.column_groups * PIXELS;
     if first >= params.pixels { return; }
-    let column = index % params.column_groups * 16u;
+    let columns = index % params.column_groups * select(COLUMNS, 2u * COLUMNS, WIDE);
     let rows = params.r * params.s * params.c4 * 4u;
-    let corner0 = corner(first + lane / 4u); let corner1 = corner(first + HALF + lane / 4u);
-    let position = lane % 4u / params.c4;
-    let at_x = lane / 4u * X_ROW + lane % 4u * 4u; let at_w = WEIGHT + lane / 16u * W_ROW + lane % 16u * 4u;
-    for (var round = 0u; round < 4u; round += subgroups) {
-        // Which 32 × 32 of the four the subgroup makes; beyond them, none.
-        let share = round + subgroup;
-        let pixel = share % 2u * HALF; let channel = share / 2u * HALF;
-        var tap = vec3u(position / params.s, position % params.s, lane % 4u % params.c4);
-        var next = fetch(corner0, corner1, tap, lane / 16u, column + lane % 16u);
-        var y00 = Square(); var y01 = Square(); var y10 = Square(); var y11 = Square();
+    if !POINT && lane < PIXELS { corners[lane] = corner(first + lane); }
+    workgroupBarrier();
+    for (var round = 0u; round < SHARES; round += subgroups) {
+        var place = place_of(lane, columns, round, subgroup, subgroups);
+        place.row += first;
+        let at_a = rows_of(place); let at_b = columns_of(place, WEIGHT);
+        let position = lane % VECTORS / params.c4;
+        var tap = vec3u(position / params.s, position % params.s, lane % VECTORS % params.c4);
+        var next = fetch(lane, first, tap, 0u, columns);
+        var share = Share();
         for (var step = STEP; step < rows + STEP; step += STEP) {
             workgroupBarrier();
-            stage(at_x, next.x0);
-            stage(at_x + HALF * X_ROW, next.x1);
-            stage(at_w, vec4<Stored>(next.w0));
-            stage(at_w + STEP / 2u * W_ROW, vec4<Stored>(next.w1));
+            stage_all(lane, next);
             workgroupBarrier();
             tap = advance(tap);
-            next = fetch(corner0, corner1, tap, step + lane / 16u, column + lane % 16u);
-            for (var k = 0u; k < STEP && share < 4u; k += SIDE) {
-                y00 = multiply(y00, pixel, channel, k);
-                if LARGE { continue; }
-                y01 = multiply(y01, pixel, channel + 16u, k);
-                y10 = multiply(y10, pixel + 16u, channel, k);
-                y11 = multiply(y11, pixel + 16u, channel + 16u, k);
-            }
+            next = fetch(lane, first, tap, step, columns);
+            if place.share >= SHARES { continue; }
+            for (var k = 0u; k < STEP; k += 16u) { share = add_products(share, at_a + k, at_b + k * B_ROW); }
         }
-        for (var half = round / 2u; half < min(2u, (round + subgroups) / 2u); half++) {
-            workgroupBarrier();
-            if share / 2u == half {
-                lay(y00, pixel, 0u);
-                if !LARGE { lay(y01, pixel, 16u); lay(y10, pixel + 16u, 0u); lay(y11, pixel + 16u, 16u); }
-            }
-            workgroupBarrier();
-            finish_half(lane, first, column + half * 8u + lane % 8u);
-        }
+        finish_half(place, lane, share.r0.left, share.r1.left, share.r2.left, share.r3.left);
+        place.column += 4u;
+        if WIDE { finish_half(place, lane, share.r0.right, share.r1.right, share.r2.right, share.r3.right); }
     }
 }

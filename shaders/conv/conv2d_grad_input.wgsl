@@ -18,8 +18,7 @@ alias Stored = f32; // only f32
 override TALL: bool = true; override WIDE: bool = true; override MAPPED: bool = false;
 override ADD: bool = false; override MASK: bool = false; override MASK_MAP: bool = false; override REDUCE: bool = false;
 // Lanes along either side of a tile; a step is STEP vec4s of (r, s, k).
-const SIDE = 16u;
-const LANES = SIDE * SIDE;
+const SIDE = 16u; const LANES = SIDE * SIDE;
 const STEP = SIDE / 4u;
 const HALF = 4u * SIDE; // of a tall tile's pixels, or a wide one's channels
 struct Params {
@@ -41,15 +40,6 @@ struct Params {
 
 // A step of grad_y, [2, 64 pixels, STEP], then of weight, [2, 4 channels, STEP, 16 columns], shuffled so that no two share a bank.
 var<workgroup> staged: array<vec4f, 4u * LANES>;
-// A phase of the stride: its first pixel and filter position, how many of these there are, and where it meets y.
-struct Phase { pixel: vec2u, tap: vec2u, taps: vec2u, offset: vec2u }
-fn phase(index: u32) -> Phase {
-    let stride = vec2u(params.stride_h, params.stride_w);
-    let pixel = vec2u(index / stride.y, index % stride.y);
-    let start = pixel + vec2u(params.pad_h, params.pad_w);
-    let tap = start % stride;
-    return Phase(pixel, tap, (max(vec2u(params.r, params.s), tap) - tap + stride - 1u) / stride, start / stride);
-}
 // A pixel of a phase: image, row and column there.
 fn position(pixel: u32) -> vec3u {
     return vec3u(pixel / params.phase_w / params.phase_h, pixel / params.phase_w % params.phase_h, pixel % params.phase_w);
@@ -59,16 +49,6 @@ fn corner(phase: Phase, pixel: u32) -> vec3u {
     let p = position(min(pixel, params.n * params.phase_h * params.phase_w - 1u));
     let at = p.yz + phase.offset;
     return vec3u(at, ((p.x * params.ho + at.x) * params.wo + at.y) * params.k4);
-}
-// The place of a vec4 in a phase's (r, s, k), and the one `by` further on.
-fn place(phase: Phase, q: u32) -> vec3u {
-    let columns = max(phase.taps.y, 1u);
-    return vec3u(q / params.k4 / columns, q / params.k4 % columns, q % params.k4);
-}
-fn advance(phase: Phase, tap: vec3u, by: vec3u) -> vec3u {
-    let sum = tap + by;
-    let next = sum + select(vec3u(), vec3u(0u, 1u, 0u - params.k4), sum.z >= params.k4);
-    return next + select(vec3u(), vec3u(1u, 0u - phase.taps.y, 0u), next.y >= phase.taps.y);
 }
 // What is fetched of a pixel of y, and what becomes of it; m holds the coefficients.
 struct Value { there: bool, g: vec4<Stored> } // without MAPPED
@@ -126,31 +106,51 @@ fn multiply(before: Sums, at: u32, w0: mat4x4f, w1: mat4x4f) -> Sums {
 fn product(sum: vec4f, v: vec4f, w: mat4x4f) -> vec4f {
     return fma(vec4f(v.w), w[3], fma(vec4f(v.z), w[2], fma(vec4f(v.y), w[1], fma(vec4f(v.x), w[0], sum))));
 }
-// What follows the sum at one pixel; the result is its share of the column sums.
-fn finish(phase: Phase, pixel: u32, column: u32, sum: vec4f) -> mat2x4f {
-    let p = position(pixel);
-    let iy = p.y * params.stride_h + phase.pixel.x;
-    let ix = p.z * params.stride_w + phase.pixel.y;
-    let at = ((p.x * params.h + iy) * params.w + ix) * params.c4 + column;
-    var g = sum;
-    if p.x >= params.n || iy >= params.h || ix >= params.w || column >= params.c4 { return mat2x4f(); }
-    if ADD { g += vec4f(other[at]); } // without MAPPED
-    if MASK { g = select(vec4f(), g, vec4f(x[at]) > vec4f()); } // without MAPPED
-    var far = vec4f();
-    let map = (2u * params.c4 + 15u) / 16u * 16u + column;
-    if MASK_MAP { g = select(vec4f(), g, vec4f(z[at]) * statistics[map] + statistics[map + params.c4] > vec4f()); }
-    if REDUCE { far = vec4f(z[at]) - statistics[column]; }
-    grad_x[at] = vec4<Stored>(g);
-    return mat2x4f(g, g * far);
+// What the epilogue has for each channel, loaded once a column; and what it reads of a pixel, NOWHERE where that does not exist.
+struct Channels { mean: vec4f, scale: vec4f, shift: vec4f }
+fn channels_of(column: u32) -> Channels {
+    let c = min(column, params.c4 - 1u);
+    let map = (2u * params.c4 + 15u) / 16u * 16u + c;
+    var it = Channels();
+    if REDUCE { it.mean = statistics[c]; }
+    if MASK_MAP { it.scale = statistics[map]; it.shift = statistics[map + params.c4]; }
+    return it;
 }
-fn finish_four(phase: Phase, p: u32, column: u32, v: mat4x4f) -> mat2x4f {
-    let sum = finish(phase, p, column, v[0]) + finish(phase, p + SIDE, column, v[1]);
-    return sum + finish(phase, p + 2u * SIDE, column, v[2]) + finish(phase, p + 3u * SIDE, column, v[3]);
+const NOWHERE = 0xffffffffu;
+struct Beside { at: u32, other: vec4<Stored>, x: vec4<Stored>, z: vec4<Stored> }
+fn beside(phase: Phase, pixel: u32, column: u32) -> Beside {
+    let p = position(pixel);
+    let at = p.yz * vec2u(params.stride_h, params.stride_w) + phase.pixel;
+    var it = Beside();
+    it.at = NOWHERE;
+    if p.x >= params.n || at.x >= params.h || at.y >= params.w || column >= params.c4 { return it; }
+    it.at = ((p.x * params.h + at.x) * params.w + at.y) * params.c4 + column;
+    if ADD { it.other = other[it.at]; } // without MAPPED
+    if MASK { it.x = x[it.at]; } // without MAPPED
+    if REDUCE { it.z = z[it.at]; }
+    return it;
+}
+// What follows the sum at one pixel; the result is its share of the column sums.
+fn finish(channels: Channels, it: Beside, sum: vec4f) -> mat2x4f {
+    if it.at == NOWHERE { return mat2x4f(); }
+    var g = sum;
+    if ADD { g += vec4f(it.other); }
+    if MASK { g = select(vec4f(), g, vec4f(it.x) > vec4f()); }
+    if MASK_MAP { g = select(vec4f(), g, vec4f(it.z) * channels.scale + channels.shift > vec4f()); }
+    grad_x[it.at] = vec4<Stored>(g);
+    return mat2x4f(g, g * (vec4f(it.z) - channels.mean));
+}
+// All that four pixels need is loaded before the first is written: no load may pass a store.
+fn finish_four(phase: Phase, channels: Channels, p: u32, column: u32, v: mat4x4f) -> mat2x4f {
+    let b0 = beside(phase, p, column); let b1 = beside(phase, p + SIDE, column);
+    let b2 = beside(phase, p + 2u * SIDE, column); let b3 = beside(phase, p + 3u * SIDE, column);
+    return finish(channels, b0, v[0]) + finish(channels, b1, v[1]) + finish(channels, b2, v[2]) + finish(channels, b3, v[3]);
 }
 // What follows the sums of a column; the lanes' shares of the column sums are added in fixed order.
 fn finish_column(phase: Phase, lane: u32, group: u32, p: u32, column: u32, upper: mat4x4f, lower: mat4x4f) {
-    var share = finish_four(phase, p, column, upper);
-    if TALL { share += finish_four(phase, p + HALF, column, lower); }
+    let channels = channels_of(column);
+    var share = finish_four(phase, channels, p, column, upper);
+    if TALL { share += finish_four(phase, channels, p + HALF, column, lower); }
     if !REDUCE { return; }
     workgroupBarrier();
     staged[lane] = share[0];
@@ -177,8 +177,8 @@ fn conv2d_grad_input(
     let columns = index % params.column_groups * select(SIDE, 2u * SIDE, WIDE);
     let corner0 = corner(phase, first + lane / STEP);
     let corner1 = corner(phase, first + HALF + lane / STEP);
-    let by = place(phase, STEP);
-    var tap = place(phase, lane % STEP);
+    let by = tap_of(phase, STEP);
+    var tap = tap_of(phase, lane % STEP);
     let channel = 4u * (columns + lane / STEP % SIDE) + lane / HALF; // of the weight that the lane fetches
     let slot = 2u * LANES + lane / HALF * HALF + lane % STEP * SIDE + ((lane / STEP % SIDE) ^ (lane % STEP * 2u));
     var next = fetch(phase, corner0, corner1, tap, channel);

@@ -16,7 +16,7 @@ alias Stored = f32; // only f32
 override TALL: bool = true; override WIDE: bool = true; override MAPPED: bool = false;
 // Lanes along either side of a tile, and pixels a step.
 const SIDE = 16u;
-const LANES = SIDE * SIDE;
+const SHUFFLED = false;
 
 struct Params {
     n: u32, h: u32, w: u32, c4: u32, ho: u32, wo: u32, k4: u32, r: u32, s: u32,
@@ -31,9 +31,6 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> partial: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> z_y: array<vec4<Stored>>;
 @group(0) @binding(5) var<storage, read_write> coefficients: array<vec4f>;
-
-// A step of x, [2 halves of the rows, 16 pixels, 16 rows], then of grad_y, [2 halves of the columns, 16 pixels, 16 columns].
-var<workgroup> staged: array<vec4f, 4u * LANES>;
 
 // A row of the gradient: the filter position less the padding, wrapped where that is below zero, and the vec4 of C.
 fn source(row: u32) -> vec3u {
@@ -91,33 +88,6 @@ fn gradient(g: vec4<Stored>, z: vec4<Stored>, m: mat3x4f) -> vec4f {
     return vec4f(g);
 }
 
-// A lane's sums of four channels of C each: its one or two rows, in its one or two columns.
-struct Tile { upper0: mat4x4f, upper1: mat4x4f, lower0: mat4x4f, lower1: mat4x4f }
-
-// Adds the products of four staged pixels.
-fn consume(before: Tile, lane: u32, p: u32) -> Tile {
-    let row = lane / SIDE + SIDE * p;
-    let column = 2u * LANES + lane % SIDE + SIDE * p;
-    var tile = pixel_products(before, row, column);
-    tile = pixel_products(tile, row + SIDE, column + SIDE);
-    tile = pixel_products(tile, row + 2u * SIDE, column + 2u * SIDE);
-    return pixel_products(tile, row + 3u * SIDE, column + 3u * SIDE);
-}
-fn pixel_products(before: Tile, row: u32, column: u32) -> Tile {
-    var tile = before;
-    let g0 = staged[column];
-    let g1 = staged[LANES + column];
-    tile.upper0 = outer(tile.upper0, staged[row], g0);
-    if WIDE { tile.upper1 = outer(tile.upper1, staged[row], g1); }
-    if TALL { tile.lower0 = outer(tile.lower0, staged[LANES + row], g0); }
-    if TALL && WIDE { tile.lower1 = outer(tile.lower1, staged[LANES + row], g1); }
-    return tile;
-}
-fn outer(sum: mat4x4f, v: vec4f, g: vec4f) -> mat4x4f {
-    return mat4x4f(
-        fma(vec4f(v.x), g, sum[0]), fma(vec4f(v.y), g, sum[1]), fma(vec4f(v.z), g, sum[2]), fma(vec4f(v.w), g, sum[3]));
-}
-
 // The first row of a group of pixels' gradient is `first`.
 fn finish(first: u32, row: u32, column: u32, sum: mat4x4f) {
     if row >= params.r * params.s * params.c4 || column >= params.k4 { return; }
@@ -147,26 +117,27 @@ fn conv2d_grad_weight(
     let source1 = source(rows + lane % SIDE + SIDE);
     let m0 = coefficients_of(column);
     let m1 = coefficients_of(column + SIDE);
+    let place = lane / SIDE * ROW + lane % SIDE; // in `staged`, of a pixel and a row or column
     var at = begin + lane / SIDE;
     var pixel = vec3u(at / params.wo / params.ho, at / params.wo % params.ho, at % params.wo);
     var next = fetch(source0, source1, pixel, at, end, column);
     var tile = Tile();
     for (var step = begin; step < end; step += SIDE) {
         workgroupBarrier();
-        staged[lane] = select(vec4f(), vec4f(next.x0), next.there.x);
-        if TALL { staged[LANES + lane] = select(vec4f(), vec4f(next.x1), next.there.y); }
-        staged[2u * LANES + lane] = gradient(next.g0, next.z0, m0);
-        if WIDE { staged[3u * LANES + lane] = gradient(next.g1, next.z1, m1); }
+        staged[place] = select(vec4f(), vec4f(next.x0), next.there.x);
+        if TALL { staged[place + SIDE] = select(vec4f(), vec4f(next.x1), next.there.y); }
+        staged[FACTOR + place] = gradient(next.g0, next.z0, m0);
+        if WIDE { staged[FACTOR + place + SIDE] = gradient(next.g1, next.z1, m1); }
         workgroupBarrier();
         pixel = advance(pixel);
         at += SIDE;
         next = fetch(source0, source1, pixel, at, end, column);
-        tile = consume(consume(consume(consume(tile, lane, 0u), lane, 4u), lane, 8u), lane, 12u);
+        tile = consume_all(tile, lane);
     }
     let first = part * params.r * params.s * params.c4 * 4u;
     let row = rows + lane / SIDE;
-    finish(first, row, column, tile.upper0);
-    if WIDE { finish(first, row, column + SIDE, tile.upper1); }
-    if TALL { finish(first, row + SIDE, column, tile.lower0); }
-    if TALL && WIDE { finish(first, row + SIDE, column + SIDE, tile.lower1); }
+    finish(first, row, column, tile.upper.y0);
+    if WIDE { finish(first, row, column + SIDE, tile.upper.y1); }
+    if TALL { finish(first, row + SIDE, column, tile.lower.y0); }
+    if TALL && WIDE { finish(first, row + SIDE, column + SIDE, tile.lower.y1); }
 }

@@ -1,7 +1,8 @@
 // sum_groups: the second stage of a sum, in fixed order.
 //   total[i] = Σ_g partial[g,i]
 // Layout: partial [G, count] vec4, total [count] vec4.
-// Work:   an invocation sums one vec4 column; invocations beyond the end do nothing.
+// Work:   an invocation sums one vec4 column, four groups at a time so that it waits for four loads at once; invocations beyond
+//         the end do nothing.
 // Needs:  default limits.
 
 struct Params { count: u32, parts: u32 }
@@ -21,7 +22,13 @@ fn sum_groups(
         return;
     }
     var sum = vec4f();
-    for (var part = 0u; part < params.parts; part++) {
+    var part = 0u;
+    for (; part + 4u <= params.parts; part += 4u) {
+        let at = part * params.count + i;
+        let p01 = partial[at] + partial[at + params.count];
+        sum += p01 + (partial[at + 2u * params.count] + partial[at + 3u * params.count]);
+    }
+    for (; part < params.parts; part++) {
         sum += partial[part * params.count + i];
     }
     total[i] = sum;

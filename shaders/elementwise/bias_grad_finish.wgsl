@@ -2,11 +2,11 @@
 //   grad_bias[c] = Σ partials[g,c]     over the groups g
 // Layout: partials [groups, columns] vec4; grad_bias [columns] vec4.
 // Work:   a workgroup does one vec4 column: each of its LANES every LANES-th group, then a tree over the lanes.
-// Needs:  default limits. Variants: LANES 16.
+// Needs:  default limits. Variants: LANES 16, 256.
 
 // A power of two, at most MOST; chosen from the number of groups.
 override LANES: u32 = 64u;
-const MOST = 64u;
+const MOST = 256u;
 
 struct Params { columns: u32, groups: u32 }
 

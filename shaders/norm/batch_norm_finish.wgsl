@@ -4,11 +4,11 @@
 // Layout: partials [groups, 2, C/4] vec4: mean, m2; gamma, beta, running_* [C/4]; statistics [2, C/4]: mean, invstd;
 //         affine [2, C/4]: scale, shift. Padding channels become zero.
 // Work:   a workgroup does one vec4 column: each of its LANES every LANES-th group, then a tree over the lanes.
-// Needs:  default limits. Variants: LANES 16.
+// Needs:  default limits. Variants: LANES 16, 256.
 
 // A power of two, at most MOST; chosen from the number of groups.
 override LANES: u32 = 64u;
-const MOST = 64u;
+const MOST = 256u;
 
 struct Params { rows: u32, channels: u32, group_rows: u32, groups: u32, eps: f32, momentum: f32 }
 

@@ -4,11 +4,11 @@
 // Layout: partials [groups, 2, columns] vec4: sum, product; gamma, grad_* [columns]; statistics [2, columns]: mean, invstd;
 //         coefficients [3, columns]: k1, k2, k3.
 // Work:   a workgroup does one vec4 column: each of its LANES every LANES-th group, then a tree over the lanes.
-// Needs:  default limits. Variants: LANES 16; EVAL (the statistics are constants).
+// Needs:  default limits. Variants: LANES 16, 256; EVAL (the statistics are constants).
 
 // A power of two, at most MOST; chosen from the number of groups.
 override LANES: u32 = 64u;
-const MOST = 64u;
+const MOST = 256u;
 override EVAL: bool = false;
 
 struct Params { rows: u32, columns: u32, groups: u32 }

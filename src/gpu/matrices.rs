@@ -39,10 +39,12 @@ impl Matrices {
             })
         };
         let half = adapter.features().contains(wgpu::Features::SHADER_F16);
+        // What the kernels stage.
+        let memory = adapter.limits().max_compute_workgroup_storage_size >> 10;
         Self {
-            half16: half && has(16, F16, F32),
-            half8: half && has(8, F16, F32),
-            single8: has(8, F32, F32),
+            half16: half && memory >= 48 && has(16, F16, F32),
+            half8: half && memory >= 32 && has(8, F16, F32),
+            single8: memory >= 32 && has(8, F32, F32),
         }
     }
 

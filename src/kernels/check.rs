@@ -151,19 +151,21 @@ impl RowGroups {
     }
 
     /// The lanes that finish a column, for a shader whose default is 64: fewer where few groups are left to add, as each halving of
-    /// the lanes costs a barrier.
+    /// the lanes costs a barrier; more where there are many, as each lane waits for one load after the other.
     pub fn finish(&self, variant: Variant) -> Variant {
-        if self.count > 128 {
-            return variant;
+        match self.count {
+            0..=128 => variant.set("LANES", 16),
+            129..=512 => variant,
+            _ => variant.set("LANES", 256),
         }
-        variant.set("LANES", 16)
     }
 }
 
 /// The variants that [`RowGroups::finish`] makes of these.
 pub(super) fn all_finishes(variants: &[Variant]) -> Vec<Variant> {
-    let few = variants
-        .iter()
-        .map(|variant| variant.clone().set("LANES", 16));
-    variants.iter().cloned().chain(few).collect()
+    let others = [16, 256].into_iter().flat_map(|lanes| {
+        let each = variants.iter().cloned();
+        each.map(move |variant| variant.set("LANES", lanes))
+    });
+    variants.iter().cloned().chain(others).collect()
 }

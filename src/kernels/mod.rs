@@ -183,12 +183,15 @@ macro_rules! params {
 }
 pub(crate) use params;
 
-/// Names a shader file of `shaders/` as a [`Shader`](crate::gpu::Shader).
+/// Names a shader file of `shaders/` as a [`Shader`](crate::gpu::Shader), followed by the files that it shares with others.
 macro_rules! shader {
-    ($family:literal, $name:literal) => {
+    ($family:literal, $name:literal $(, $shared:literal)*) => {
         $crate::gpu::Shader {
             name: $name,
-            source: include_str!(concat!("../../../shaders/", $family, "/", $name, ".wgsl")),
+            source: concat!(
+                include_str!(concat!("../../../shaders/", $family, "/", $name, ".wgsl"))
+                $(, "\n", include_str!(concat!("../../../shaders/", $family, "/", $shared, ".wgsl")))*
+            ),
         }
     };
 }

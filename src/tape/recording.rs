@@ -277,7 +277,7 @@ impl Lowering<'_> {
     pub fn way(&mut self, pass: Pass, shape: Conv2dShape) -> Option<Way> {
         let problem = self.target.problem(pass, shape);
         self.convolution = Some(problem);
-        self.target.ways.way(&problem)
+        self.target.way(&problem)
     }
 
     /// What is compiled for.

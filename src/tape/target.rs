@@ -2,7 +2,7 @@
 
 use super::recompute::Memory;
 use crate::gpu::{Gpu, Matrices, Precision};
-use crate::kernels::conv::{Conv2dShape, Pass, Problem, Tuning, Ways};
+use crate::kernels::conv::{Conv2dShape, Pass, Problem, Product, Tuning, Way, Ways};
 use std::sync::Arc;
 
 /// What a recording is compiled for. A dry recording needs no device.
@@ -89,6 +89,31 @@ impl Target {
         Self {
             ways: Arc::new(ways),
             ..self
+        }
+    }
+
+    /// The way to compute a convolution: the one that was measured; else with cooperative matrices of side 16 where the device has
+    /// them and the problem fills them, which are several times as fast (benches/README.md); `None` for the twin's own choice.
+    pub(super) fn way(&self, problem: &Problem) -> Option<Way> {
+        let large = Matrices {
+            half16: self.matrices.half16,
+            ..Matrices::NONE
+        };
+        let fits = || problem.shape.matrices(problem.pass, self.precision, large);
+        let measured = self.ways.way(problem);
+        measured.or_else(|| fits().map(|_| Way::Matrices))
+    }
+
+    /// How the product of a convolution's pass is made in that way.
+    pub(super) fn product(&self, pass: Pass, shape: Conv2dShape) -> Product {
+        let problem = self.problem(pass, shape);
+        match self.way(&problem) {
+            Some(Way::Tile(tile)) if !self.software => Product::Tile(tile),
+            Some(Way::Matrices) => {
+                let side = shape.matrices(pass, self.precision, self.matrices);
+                side.map_or(Product::Own, |side| Product::Matrices(self.precision, side))
+            }
+            _ => Product::Own,
         }
     }
 

@@ -9,13 +9,13 @@ use kernels_tests::harness::{execute_as_is, gpu, unpad};
 use kernels_tests::random::Draw;
 use kinesic::gpu::{Matrices, Precision};
 use kinesic::kernels::conv::{self, Conv2dForward, ForwardEpilogue};
-use kinesic::kernels::conv::{Way, Ways};
+use kinesic::kernels::conv::{Pass, Way, Ways};
 use kinesic::kernels::{Access, padded};
 use kinesic::nn;
 use kinesic::tape::{Graph, Plan, Recording, Shape, Store, TapeError, Target};
 
 /// Precisions and sides of the adapter's matrices.
-fn sides() -> Vec<(Precision, usize)> {
+pub(super) fn sides() -> Vec<(Precision, usize)> {
     let matrices = gpu().matrices();
     let mut sides = Vec::new();
     if matrices.half16 {
@@ -47,10 +47,18 @@ fn drawn(index: usize, shape: Conv2dShape) -> Problem {
         residual,
         ..
     } = &mut problem;
-    for value in x.iter_mut().chain(weight).chain(residual) {
-        *value = f64::from(f16::from_f64(*value).to_f32());
+    for values in [x, weight, residual] {
+        *values = exact(std::mem::take(values));
     }
     problem
+}
+
+/// Values that are the same in f16.
+pub(super) fn exact(values: Vec<f64>) -> Vec<f64> {
+    let rounded = values
+        .into_iter()
+        .map(|value| f16::from_f64(value).to_f64());
+    rounded.collect()
 }
 
 /// What the kernel writes.
@@ -72,9 +80,9 @@ fn kernel(shape: Conv2dShape, epilogue: ForwardEpilogue) -> Conv2dForward {
     }
 }
 
-/// Backbone layers and drawn ones as for the base kernel, and the edges of a tile of 64 pixels, 64 channels and 16 products.
+/// Backbone layers and drawn ones as for the base kernel, and the edges of tiles of 64 and 128 pixels and channels and of 16 products.
 fn all_shapes() -> Vec<Conv2dShape> {
-    let mut shapes = shapes();
+    let mut shapes: Vec<_> = shapes().into_iter().chain(super::tails()).collect();
     for (w, c, k) in [(63, 31, 64), (64, 33, 65), (129, 16, 63)] {
         let line = Conv2dShape { h: 1, ..shapes[0] };
         shapes.push(Conv2dShape { w, c, k, ..line });
@@ -84,12 +92,12 @@ fn all_shapes() -> Vec<Conv2dShape> {
 
 /// What a value summed of `depth` products may be off. An error of rounding at each step of a random walk, as everywhere; and
 /// as matrix units may cut digits off where others round, one that adds up over the matrices of 8 products.
-fn tolerance(depth: usize, magnitude: f64) -> f64 {
+pub(super) fn tolerance(depth: usize, magnitude: f64) -> f64 {
     let depth = depth as f64;
     (4.0 * depth.sqrt() + depth / 8.0 + 4.0) * f64::powi(2.0, -24) * magnitude
 }
 
-fn check_all(what: &str, got: &[f32], want: &[f64], allowed: &[f64]) {
+pub(super) fn check_all(what: &str, got: &[f32], want: &[f64], allowed: &[f64]) {
     assert_eq!([got.len(), allowed.len()], [want.len(); 2], "{what}");
     for (index, ((got, want), allowed)) in got.iter().zip(want).zip(allowed).enumerate() {
         let far = (f64::from(*got) - want).abs();
@@ -211,23 +219,21 @@ fn touches_what_the_base_kernel_touches() {
 
 #[test]
 fn is_offered_where_the_device_has_the_matrices_and_the_convolution_fills_them() {
-    let large = kernel(shapes()[2], ForwardEpilogue::default());
+    let large = conv::Conv2dShape::from(shapes()[2]);
     let matrices = Matrices {
         half16: true,
         ..Matrices::NONE
     };
-    let offered = |kernel: &Conv2dForward, precision, matrices| {
-        let call = kernel.call_with_matrices(precision, matrices);
-        call.unwrap().map(|call| call.variant.to_string())
-    };
-    let half = offered(&large, Precision::F16, matrices);
-    assert_eq!(half.as_deref(), Some("f16_large1"));
-    assert_eq!(offered(&large, Precision::F32, matrices), None);
-    assert_eq!(offered(&large, Precision::F16, Matrices::NONE), None);
-    let small = Conv2dForward::new(conv::Conv2dShape::linear(64, 16, 64), false);
-    assert_eq!(offered(&small, Precision::F16, matrices), None);
-    let few = Conv2dForward::new(conv::Conv2dShape::linear(64, 64, 16), false);
-    assert_eq!(offered(&few, Precision::F16, matrices), None);
+    let half = Precision::F16;
+    for pass in [Pass::Forward, Pass::GradInput, Pass::GradWeight] {
+        assert_eq!(large.matrices(pass, half, matrices), Some(16));
+        assert_eq!(large.matrices(pass, Precision::F32, matrices), None);
+        assert_eq!(large.matrices(pass, half, Matrices::NONE), None);
+        let small = conv::Conv2dShape::linear(64, 16, 64);
+        assert_eq!(small.matrices(pass, half, matrices), None);
+        let few = conv::Conv2dShape::linear(64, 64, 16);
+        assert_eq!(few.matrices(pass, half, matrices), None);
+    }
 }
 
 #[test]
@@ -274,11 +280,16 @@ fn plans_with_matrices_agree_with_those_of_the_base_kernels() {
     for (precision, _) in sides() {
         let base = Target {
             software: false,
+            matrices: Matrices::NONE,
             ..Target::of(gpu()).stored(precision)
         };
         let (want, without) = planned(&base);
         let ways = Ways::everywhere(Way::Matrices);
-        let (got, with) = planned(&base.in_ways(ways));
+        let target = Target {
+            matrices: gpu().matrices(),
+            ..base.in_ways(ways)
+        };
+        let (got, with) = planned(&target);
         assert!(without.contains(&"conv2d_forward"), "{without:?}");
         assert!(with.contains(&"conv2d_forward_matrix"), "{with:?}");
         let most = want.iter().fold(0_f32, |most, v| most.max(v.abs()));

@@ -1,5 +1,6 @@
 //! The gradient with respect to the input, alone and with everything that its epilogue does.
 
+use super::forward_matrix::exact;
 use super::{MappedGradient, SEED, shapes, software, tails};
 use kernels_tests::Reference;
 use kernels_tests::conv::{self as reference, Conv2dShape};
@@ -32,7 +33,7 @@ fn matches_reference_on_drawn_shapes() {
 
 /// All that an epilogue reads.
 pub(super) struct Problem {
-    shape: Conv2dShape,
+    pub(super) shape: Conv2dShape,
     pub(super) grad_y: Vec<f64>,
     pub(super) weight: Vec<f64>,
     pub(super) other: Vec<f64>,
@@ -60,7 +61,7 @@ impl Problem {
     }
 
     /// The gradient of the input.
-    fn grad_x(&self, epilogue: GradInputEpilogue) -> Reference {
+    pub(super) fn grad_x(&self, epilogue: GradInputEpilogue) -> Reference {
         self.finished(self.sums(), epilogue)
     }
 
@@ -82,7 +83,7 @@ impl Problem {
     }
 
     /// Σ grad_x and Σ grad_x · ẑ of each channel.
-    fn column_sums(&self, grad_x: &Reference) -> [Reference; 2] {
+    pub(super) fn column_sums(&self, grad_x: &Reference) -> [Reference; 2] {
         let channels = self.shape.c;
         let mut sums = [0; 2].map(|_| Reference::zeros(channels));
         for (index, (g, size)) in grad_x.value.iter().zip(&grad_x.magnitude).enumerate() {
@@ -93,6 +94,40 @@ impl Problem {
             sums[1].accumulate(c, g * (z - mean) * invstd, size * scale);
         }
         sums
+    }
+
+    /// The same problem with values that f16 holds.
+    pub(super) fn exact(&mut self) {
+        let Self {
+            grad_y,
+            weight,
+            other,
+            x,
+            z,
+            ..
+        } = self;
+        for values in [grad_y, weight, other, x, z] {
+            *values = exact(std::mem::take(values));
+        }
+    }
+
+    /// |z - mean| · invstd of an element, with room for its own rounding.
+    pub(super) fn far(&self, index: usize) -> f64 {
+        let c = index % self.shape.c;
+        (self.z[index].abs() + self.mean[c].abs()) * self.invstd[c]
+    }
+
+    /// A map for each channel: scale, shift, and what the kernel reads, the statistics with the map behind them.
+    pub(super) fn map(&self, draw: &mut Draw) -> ([Vec<f64>; 2], Vec<f32>) {
+        drawn_map(self, draw)
+    }
+
+    /// Makes x what that map and a rectifier make of z.
+    pub(super) fn rectify(&mut self, [scale, shift]: &[Vec<f64>; 2]) {
+        let channels = self.shape.c;
+        let mapped = self.z.iter().enumerate();
+        let x = mapped.map(|(i, z)| (z * scale[i % channels] + shift[i % channels]).max(0.0));
+        self.x = x.collect();
     }
 
     fn statistics(&self) -> Vec<f32> {
@@ -108,7 +143,7 @@ impl Problem {
         execute(&kernel.call().unwrap(), &inputs)
     }
 
-    fn inputs(&self, epilogue: GradInputEpilogue) -> Vec<Vec<f32>> {
+    pub(super) fn inputs(&self, epilogue: GradInputEpilogue) -> Vec<Vec<f32>> {
         let shape = &self.shape;
         let mut inputs = vec![pad(&self.grad_y, shape.k), filters(shape, &self.weight)];
         if epilogue.add {
@@ -280,10 +315,7 @@ fn a_mask_from_the_map_is_that_of_the_rectified_output() {
         let mut problem = Problem::drawn(index, shape);
         let mut draw = Draw::new("mask map", index as u64);
         let (map, statistics) = drawn_map(&problem, &mut draw);
-        let mapped = problem.z.iter().enumerate();
-        problem.x = mapped
-            .map(|(i, z)| (z * map[0][i % shape.c] + map[1][i % shape.c]).max(0.0))
-            .collect();
+        problem.rectify(&map);
         for add in [false, true] {
             let epilogue = GradInputEpilogue {
                 add,

@@ -3,6 +3,7 @@
 mod forward;
 mod forward_matrix;
 mod grad_input;
+mod grad_matrix;
 mod winograd;
 
 use kernels_tests::Reference;

@@ -77,6 +77,24 @@ impl GradInputEpilogue {
         (0..16).map(any).filter(|it| it.holds()).collect()
     }
 
+    /// The variant where `grad_y` is mapped, or not.
+    pub(super) fn mapped(self, mapped: bool) -> Variant {
+        let variant = self.variant();
+        if mapped {
+            variant.set("MAPPED", true)
+        } else {
+            variant
+        }
+    }
+
+    /// Every variant of a shader that maps; where it does, there are no bindings for `add` and `mask`.
+    pub(super) fn all_mapped() -> Vec<Variant> {
+        let all = Self::all();
+        let plain = all.iter().map(|epilogue| epilogue.variant());
+        let free = all.iter().filter(|it| !it.add && !it.mask);
+        plain.chain(free.map(|it| it.mapped(true))).collect()
+    }
+
     /// A mask from z needs z, and is the only one.
     pub(super) fn holds(self) -> bool {
         !self.mask_map || (self.reduce && !self.mask)

@@ -7,7 +7,7 @@ use crate::gpu::Shader;
 use crate::kernels::check::{all_flags, elements};
 use crate::kernels::{Access, Call, Kernel, KernelError, Params, narrow, params, shader};
 
-const FORWARD: Shader = shader!("conv", "conv2d_forward");
+const FORWARD: Shader = shader!("conv", "conv2d_forward", "register_tile");
 
 /// Pixels of a group of the statistics; a tile has one or two of them.
 const PIXELS: usize = 64;
@@ -34,9 +34,13 @@ params!(pub(super) ForwardParams {
 });
 
 impl ForwardParams {
-    /// Of a shader that stages [`STEP`] places at a time.
-    pub(super) fn of(sizes: &Sizes, column_groups: usize) -> Result<Self, KernelError> {
-        let [r, s, c] = sizes.place(STEP);
+    /// Of a shader that stages `step` vectors of (r, s, c) at a time.
+    pub(super) fn of(
+        sizes: &Sizes,
+        step: usize,
+        column_groups: usize,
+    ) -> Result<Self, KernelError> {
+        let [r, s, c] = sizes.place(step);
         let mut more = [0; 5];
         let values = [sizes.pixels(), column_groups, r, s, c];
         for (word, value) in more.iter_mut().zip(values) {
@@ -147,7 +151,7 @@ impl Conv2dForward {
     fn base(&self, sizes: &Sizes, tile: Tile) -> Result<Call, KernelError> {
         let (pixels, columns) = (sizes.pixels(), 4 * sizes.k4());
         let column_groups = columns.div_ceil(tile.columns());
-        let params = ForwardParams::of(sizes, column_groups)?;
+        let params = ForwardParams::of(sizes, STEP, column_groups)?;
         let groups = tile.workgroups(pixels, columns) as u64;
         Call::new(FORWARD, tile.of(self.epilogue.variant()), &params, groups)
     }

@@ -2,14 +2,14 @@
 
 use super::epilogue::{GradInputEpilogue, when};
 use super::sizes::{Sizes, with};
-use super::{Conv2dShape, Tile, broadcast};
+use super::{Conv2dShape, Product, Tile, broadcast};
 use crate::gpu::{Shader, Variant};
 use crate::kernels::check::{elements, rule};
 use crate::kernels::{Access, Call, Kernel, KernelError, Params, narrow, padded, params, shader};
 
-const GRAD_INPUT: Shader = shader!("conv", "conv2d_grad_input");
+const GRAD_INPUT: Shader = shader!("conv", "conv2d_grad_input", "stride_phases");
 
-params!(GradInputParams {
+params!(pub(super) GradInputParams {
     n: u32,
     h: u32,
     w: u32,
@@ -29,6 +29,22 @@ params!(GradInputParams {
     blocks: u32,
 });
 
+impl GradInputParams {
+    /// With the sides of a phase of the stride, and the tiles of its pixels.
+    pub(super) fn of(
+        sizes: &Sizes,
+        [h, w]: [usize; 2],
+        column_groups: usize,
+        blocks: usize,
+    ) -> Result<Self, KernelError> {
+        let mut more = [0; 4];
+        for (word, value) in more.iter_mut().zip([h, w, column_groups, blocks]) {
+            *word = narrow(GRAD_INPUT.name, value)?;
+        }
+        Ok(with(&sizes.words, &more))
+    }
+}
+
 /// `grad_x` of a convolution. Binds `grad_y`, `weight`, `grad_x`; then `other`, the gradient to add; `x`, the convolution's input;
 /// `z`, the input of the batch normalisation that x was made by, and its `statistics` `[2, C]`; `partials` `[groups, 2, C]` with
 /// [`groups`](Self::groups) of Σ grad_x and Σ grad_x ẑ each, ẑ the normalised z. What is not asked for is not touched: bind
@@ -47,8 +63,8 @@ pub struct Conv2dGradInput {
     /// Whether the device runs the kernels for [software](crate::gpu::Gpu::has_software_kernels) adapters. They have none with
     /// `reduce`: sums over lanes that are different pixels cost such an adapter more than to read the gradient again.
     pub software: bool,
-    /// The base kernel's tile, where it was measured; else one by the shape.
-    pub tile: Option<Tile>,
+    /// How the product is made.
+    pub product: Product,
 }
 
 impl Conv2dGradInput {
@@ -59,7 +75,7 @@ impl Conv2dGradInput {
             epilogue: GradInputEpilogue::default(),
             mapped: false,
             software,
-            tile: None,
+            product: Product::Own,
         }
     }
 
@@ -68,6 +84,9 @@ impl Conv2dGradInput {
     /// # Errors
     /// As [`Conv2dForward::call`](super::Conv2dForward::call).
     pub fn call(&self) -> Result<Call, KernelError> {
+        if let Product::Matrices(precision, side) = self.product {
+            return self.call_in_matrices(precision, side);
+        }
         let sizes = self.checked()?;
         if self.software
             && !self.epilogue.reduce
@@ -79,7 +98,7 @@ impl Conv2dGradInput {
         self.tiled(&sizes, self.tile())
     }
 
-    fn checked(&self) -> Result<Sizes, KernelError> {
+    pub(super) fn checked(&self) -> Result<Sizes, KernelError> {
         let name = GRAD_INPUT.name;
         let GradInputEpilogue { add, mask, .. } = self.epilogue;
         let named = usize::from(self.epilogue.mask_map);
@@ -100,18 +119,27 @@ impl Conv2dGradInput {
     }
 
     fn tiled(&self, sizes: &Sizes, tile: Tile) -> Result<Call, KernelError> {
+        self.bind_all(self.base(sizes, tile)?, sizes, self.groups_in(tile))
+    }
+
+    /// The call with the bindings of the shaders that know column sums.
+    pub(super) fn bind_all(
+        &self,
+        call: Call,
+        sizes: &Sizes,
+        groups: usize,
+    ) -> Result<Call, KernelError> {
         let GradInputEpilogue {
             mask_map, reduce, ..
         } = self.epilogue;
         let width = 4 * sizes.c4();
-        let partials = elements(GRAD_INPUT.name, &[self.groups_in(tile), 2, width])?;
+        let partials = elements(GRAD_INPUT.name, &[groups, 2, width])?;
         let access = if reduce { Access::Write } else { Access::Read };
         // Statistics, and at the next multiple of 64 elements the map.
         let vectors = match mask_map {
             true => (2 * width).next_multiple_of(64) + 2 * width,
             false => 2 * width,
         };
-        let call = self.base(sizes, tile)?;
         let call = match self.mapped {
             true => self
                 .begin(call, sizes)
@@ -151,68 +179,61 @@ impl Conv2dGradInput {
     /// As [`Conv2dGradInput::call`].
     pub fn groups(&self) -> Result<usize, KernelError> {
         Sizes::new(&self.shape, GRAD_INPUT.name)?;
-        Ok(self.groups_in(self.tile()))
+        Ok(match self.product {
+            Product::Matrices(..) => self.groups_in_matrices(),
+            Product::Own | Product::Tile(_) => self.groups_in(self.tile()),
+        })
     }
 
     /// Groups in this tile.
     pub fn groups_in(&self, tile: Tile) -> usize {
-        let phases = self.shape.stride[0] * self.shape.stride[1];
-        phases * self.pixels().div_ceil(tile.rows())
+        self.phases() * self.pixels().div_ceil(tile.rows())
     }
 
     /// Each phase of the stride has tiles of its own.
     fn tile(&self) -> Tile {
-        let own = || Tile::new(self.pixels(), padded(self.shape.c));
-        self.tile.unwrap_or_else(own)
+        match self.product {
+            Product::Tile(tile) => tile,
+            _ => Tile::new(self.pixels(), padded(self.shape.c)),
+        }
+    }
+
+    /// Phases of the stride.
+    pub(super) fn phases(&self) -> usize {
+        self.shape.stride[0] * self.shape.stride[1]
     }
 
     /// The sides of a phase of the stride, the largest one's.
-    fn phase(&self) -> [usize; 2] {
+    pub(super) fn phase(&self) -> [usize; 2] {
         let Conv2dShape { h, w, stride, .. } = self.shape;
         [h.div_ceil(stride[0]), w.div_ceil(stride[1])]
     }
 
     /// Pixels of a phase.
-    fn pixels(&self) -> usize {
+    pub(super) fn pixels(&self) -> usize {
         let [h, w] = self.phase();
         self.shape.n * h * w
     }
 
     fn base(&self, sizes: &Sizes, tile: Tile) -> Result<Call, KernelError> {
         let column_groups = (4 * sizes.c4()).div_ceil(tile.columns());
-        let [h, w] = self.phase();
         let blocks = self.pixels().div_ceil(tile.rows());
-        let mut more = [0; 4];
-        for (word, value) in more.iter_mut().zip([h, w, column_groups, blocks]) {
-            *word = narrow(GRAD_INPUT.name, value)?;
-        }
-        let params: GradInputParams = with(&sizes.words, &more);
+        let params = GradInputParams::of(sizes, self.phase(), column_groups, blocks)?;
         let workgroups = self.groups_in(tile) * column_groups;
-        let variant = tile.of(mapped(self.epilogue.variant(), self.mapped));
+        let variant = tile.of(self.variant());
         Call::new(GRAD_INPUT, variant, &params, workgroups as u64)
     }
-}
 
-fn mapped(variant: Variant, mapped: bool) -> Variant {
-    if mapped {
-        variant.set("MAPPED", true)
-    } else {
-        variant
+    pub(super) fn variant(&self) -> Variant {
+        self.epilogue.mapped(self.mapped)
     }
 }
 
 pub(super) fn kernel() -> Kernel {
-    let all = GradInputEpilogue::all();
-    let plain = all.iter().map(|epilogue| epilogue.variant());
-    let free = all
-        .iter()
-        .filter(|epilogue| !epilogue.add && !epilogue.mask);
-    let variants = plain.chain(free.map(|epilogue| mapped(epilogue.variant(), true)));
-    let variants: Vec<_> = variants.collect();
     Kernel {
         family: "conv",
         shader: GRAD_INPUT,
         params: GradInputParams::FIELDS,
-        variants: Tile::all(&variants),
+        variants: Tile::all(&GradInputEpilogue::all_mapped()),
     }
 }

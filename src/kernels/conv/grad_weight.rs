@@ -7,15 +7,14 @@ use crate::gpu::Shader;
 use crate::kernels::check::{all_flags, elements, flags};
 use crate::kernels::{Access, Call, Kernel, KernelError, Params, narrow, padded, params, shader};
 
-const GRAD_WEIGHT: Shader = shader!("conv", "conv2d_grad_weight");
+const GRAD_WEIGHT: Shader = shader!("conv", "conv2d_grad_weight", "register_tile");
 
 /// Steps of a group of pixels from which on its sums cost little beside its products.
-const STEPS: usize = 8;
-/// Workgroups from which on no more groups of pixels are made. Fewer than fill a large GPU: each is a tile written and read again,
-/// and in f16 these bytes would be more than a step has to spare.
-const ENOUGH: usize = 64;
+const STEPS: usize = 64;
+/// Workgroups from which on no more groups of pixels are made: each is a tile written and read again.
+const ENOUGH: usize = 256;
 
-params!(GradWeightParams {
+params!(pub(super) GradWeightParams {
     n: u32,
     h: u32,
     w: u32,
@@ -37,6 +36,26 @@ params!(GradWeightParams {
     step_h: u32,
     step_w: u32,
 });
+
+impl GradWeightParams {
+    /// Of a shader that sums `step` pixels at a time.
+    pub(super) fn of(
+        sizes: &Sizes,
+        step: usize,
+        group_pixels: usize,
+        groups: [usize; 2],
+    ) -> Result<Self, KernelError> {
+        let [ho, wo] = sizes.output;
+        let place = [step / wo / ho, step / wo % ho, step % wo];
+        let values = [sizes.pixels(), group_pixels];
+        let values = values.into_iter().chain(groups).chain(place);
+        let mut more = [0; 7];
+        for (word, value) in more.iter_mut().zip(values) {
+            *word = narrow(GRAD_WEIGHT.name, value)?;
+        }
+        Ok(with(&sizes.words, &more))
+    }
+}
 
 /// `grad_weight` of a convolution, in two stages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,8 +106,18 @@ impl Conv2dGradWeight {
 
     fn tiled(&self, sizes: &Sizes, tile: Tile) -> Result<[Call; 2], KernelError> {
         let (parts, group_pixels) = self.parts(tile);
+        self.bind_all(self.base(sizes, tile, group_pixels)?, sizes, parts)
+    }
+
+    /// The dispatches with the bindings of the shaders that map.
+    pub(super) fn bind_all(
+        &self,
+        call: Call,
+        sizes: &Sizes,
+        parts: usize,
+    ) -> Result<[Call; 2], KernelError> {
         let (z_len, rows) = (when(self.mapped, sizes.y_len), 12 * sizes.k4());
-        let call = self.bind(self.base(sizes, tile, group_pixels)?, sizes, parts)?;
+        let call = self.bind(call, sizes, parts)?;
         let call = call.bind_stored("z_y", Access::Read, z_len).bind(
             "coefficients",
             Access::Read,
@@ -115,26 +144,15 @@ impl Conv2dGradWeight {
 
     fn base(&self, sizes: &Sizes, tile: Tile, group_pixels: usize) -> Result<Call, KernelError> {
         let [rows, columns] = self.product();
-        let [ho, wo] = sizes.output;
-        let (pixels, tiles) = (sizes.pixels(), tile.workgroups(rows, columns));
         let groups = [rows.div_ceil(tile.rows()), columns.div_ceil(tile.columns())];
-        let place = [SIDE / wo / ho, SIDE / wo % ho, SIDE % wo];
-        let values = [pixels, group_pixels]
-            .into_iter()
-            .chain(groups)
-            .chain(place);
-        let mut more = [0; 7];
-        for (word, value) in more.iter_mut().zip(values) {
-            *word = narrow(GRAD_WEIGHT.name, value)?;
-        }
-        let params: GradWeightParams = with(&sizes.words, &more);
+        let params = GradWeightParams::of(sizes, SIDE, group_pixels, groups)?;
         let variant = tile.of(flags(&[("MAPPED", self.mapped)]));
-        let workgroups = pixels.div_ceil(group_pixels) * tiles;
+        let workgroups = sizes.pixels().div_ceil(group_pixels) * groups[0] * groups[1];
         Call::new(GRAD_WEIGHT, variant, &params, workgroups as u64)
     }
 
     /// Rows and columns of the gradient as a matrix product.
-    fn product(&self) -> [usize; 2] {
+    pub(super) fn product(&self) -> [usize; 2] {
         let Conv2dShape { c, k, r, s, .. } = self.shape;
         [r * s * padded(c), padded(k)]
     }
@@ -147,7 +165,7 @@ impl Conv2dGradWeight {
 
     fn tile(&self) -> Tile {
         let [rows, columns] = self.product();
-        Tile::new(rows, columns)
+        Tile::filling(rows, columns, 1)
     }
 
     /// How many groups the pixels are split into, and the pixels of each. From the shape alone: the order of the sum must not

@@ -6,9 +6,9 @@ mod depthwise_forward;
 mod depthwise_sizes;
 mod epilogue;
 mod forward;
-mod forward_matrix;
 mod grad_input;
 mod grad_weight;
+mod matrix;
 mod sizes;
 mod strip;
 mod sum_groups;
@@ -27,7 +27,7 @@ pub use grad_input::Conv2dGradInput;
 pub use grad_weight::Conv2dGradWeight;
 pub use sum_groups::SumGroups;
 pub use tile::Tile;
-pub use ways::{Measured, Pass, Problem, Tuning, Way, Ways};
+pub use ways::{Measured, Pass, Problem, Product, Tuning, Way, Ways};
 pub use winograd::Winograd;
 
 /// A convolution: `[N,H,W,C]` with filters `[R,S,C,K]` to `[N,Ho,Wo,K]`. Pairs are height, width.
@@ -119,7 +119,7 @@ pub(super) fn kernels() -> Vec<Kernel> {
             grad_input::kernel(),
             grad_weight::kernel(),
         ],
-        vec![forward_matrix::kernel()],
+        matrix::kernels().to_vec(),
         broadcast::kernels().to_vec(),
         winograd::kernels().to_vec(),
         vec![depthwise_forward::kernel()],

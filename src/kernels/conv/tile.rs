@@ -37,6 +37,11 @@ impl Tile {
     /// machine. A larger tile loads less for each product (8 values for 16 of them, 12 for 32, 16 for 64), but is not taken
     /// where its blank rows or columns were more than an eighth of the smaller one's work.
     pub(super) fn new(rows: usize, columns: usize) -> Self {
+        Self::filling(rows, columns, Self::ENOUGH)
+    }
+
+    /// The largest tile of which a product has so many, by the same rule of blank rows and columns; else the smallest.
+    pub(super) fn filling(rows: usize, columns: usize, enough: usize) -> Self {
         let fits = |size: usize, side: usize| {
             let covered = size.next_multiple_of(side);
             8 * (covered - size.next_multiple_of(side / 2)) <= covered
@@ -45,7 +50,7 @@ impl Tile {
         let fitting = tiles.find_map(|(tall, wide)| {
             let tile = Self { tall, wide };
             let fits = (!tall || fits(rows, 128)) && (!wide || fits(columns, 128));
-            (fits && tile.workgroups(rows, columns) >= Self::ENOUGH).then_some(tile)
+            (fits && tile.workgroups(rows, columns) >= enough).then_some(tile)
         });
         fitting.unwrap_or_default()
     }

@@ -24,12 +24,24 @@ pub enum Pass {
 pub enum Way {
     /// The base kernels, in this tile. Not on software adapters.
     Tile(Tile),
-    /// Cooperative matrices, the largest of the device. Only forward.
+    /// Cooperative matrices, the largest of the device.
     Matrices,
     /// The sums as they stand, by the kernels for software adapters.
     Direct,
     /// Winograd's method, by the kernels for software adapters. Not of the filters' gradient.
     Winograd,
+}
+
+/// How the product of a gradient's kernel is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Product {
+    /// As the twin chooses by the shape.
+    #[default]
+    Own,
+    /// By the base kernel in this tile.
+    Tile(Tile),
+    /// With cooperative matrices of this side, for activations of this precision.
+    Matrices(Precision, usize),
 }
 
 impl fmt::Display for Way {
@@ -135,14 +147,6 @@ impl Ways {
         self.everywhere
             .or_else(|| self.measured.get(problem).copied())
     }
-
-    /// The tile of a problem of the base kernels; `None` for the twin's own choice.
-    pub fn tile(&self, problem: &Problem) -> Option<Tile> {
-        match self.way(problem)? {
-            Way::Tile(tile) => Some(tile),
-            Way::Matrices | Way::Direct | Way::Winograd => None,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -173,7 +177,6 @@ mod tests {
         ];
         let ways = Ways::of(&table);
         assert_eq!(ways.way(&table[0].problem), Some(tile));
-        assert_eq!(ways.tile(&table[0].problem), Some(Tile::ALL[1]));
         assert_eq!(ways.way(&table[1].problem), None);
         let other = Problem {
             precision: Precision::F32,
@@ -182,7 +185,6 @@ mod tests {
         assert_eq!(ways.way(&other), None);
         let everywhere = Ways::everywhere(Way::Direct);
         assert_eq!(everywhere.way(&other), Some(Way::Direct));
-        assert_eq!(everywhere.tile(&other), None);
     }
 
     #[test]

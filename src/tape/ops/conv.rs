@@ -3,7 +3,7 @@
 use super::ways::{by_winograd, in_one_dispatch, winograd_pays};
 use super::{BiasGrad, Op, OpSpec, no_gradient};
 use crate::kernels::conv as kernels;
-use crate::kernels::conv::{Conv2dShape, Pass, Way};
+use crate::kernels::conv::{Conv2dShape, Pass, Product};
 use crate::kernels::{Call, KernelError, padded};
 use crate::tape::{Graph, Lowering, Node, Operand, Shape, TapeError, Target, Value};
 
@@ -106,7 +106,7 @@ impl Conv2dGradInput {
             },
             mapped: self.mapped,
             software: target.software,
-            tile: target.ways.tile(&target.problem(Pass::GradInput, shape)),
+            product: target.product(Pass::GradInput, shape),
         }
     }
 }
@@ -264,7 +264,7 @@ pub(super) fn forward(
         let behind = [operands[3], operands[4], operands[5]];
         return by_winograd(lowering, kernel, three(lowering), behind);
     }
-    let call = in_one_dispatch(lowering.target(), &kernel, way);
+    let call = in_one_dispatch(lowering.target(), &kernel);
     call_known(lowering, call, &operands)
 }
 
@@ -322,9 +322,11 @@ pub(super) fn grad_weight(
         mapped,
         software: lowering.target().software,
     };
-    let calls = match lowering.way(Pass::GradWeight, shape) {
-        Some(Way::Tile(tile)) if !kernel.software => kernel.calls_in(tile),
-        _ => kernel.calls(),
+    lowering.way(Pass::GradWeight, shape); // so that the dispatches are known as its
+    let calls = match lowering.target().product(Pass::GradWeight, shape) {
+        Product::Tile(tile) => kernel.calls_in(tile),
+        Product::Matrices(precision, side) => kernel.calls_in_matrices(precision, side),
+        Product::Own => kernel.calls(),
     };
     let calls = lowering.check(calls)?;
     two_stages(lowering, calls, mapped)

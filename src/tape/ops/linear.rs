@@ -97,9 +97,8 @@ impl OpSpec for LinearGradInput {
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), TapeError> {
         let shape = linear_shape(&self.x, lowering.input_shape(0).channels());
         let target = lowering.target();
-        let tile = target.ways.tile(&target.problem(Pass::GradInput, shape));
         let kernel = kernels::Conv2dGradInput {
-            tile,
+            product: target.product(Pass::GradInput, shape),
             ..kernels::Conv2dGradInput::new(shape, target.software)
         };
         grad_input(lowering, kernel)

@@ -1,7 +1,7 @@
 //! A convolution in the way that was measured to be fastest, or that its kernels choose by themselves.
 
 use crate::kernels::conv as kernels;
-use crate::kernels::conv::Way;
+use crate::kernels::conv::{Pass, Product, Way};
 use crate::kernels::{Call, KernelError};
 use crate::tape::{Lowering, Operand, TapeError, Target};
 
@@ -9,15 +9,11 @@ use crate::tape::{Lowering, Operand, TapeError, Target};
 pub(super) fn in_one_dispatch(
     target: &Target,
     kernel: &kernels::Conv2dForward,
-    way: Option<Way>,
 ) -> Result<Call, KernelError> {
-    match way {
-        Some(Way::Tile(tile)) if !target.software => kernel.call_in(tile),
-        Some(Way::Matrices) => {
-            let call = kernel.call_with_matrices(target.precision, target.matrices)?;
-            call.map_or_else(|| kernel.call(), Ok)
-        }
-        _ => kernel.call(),
+    match target.product(Pass::Forward, kernel.shape) {
+        Product::Tile(tile) => kernel.call_in(tile),
+        Product::Matrices(precision, side) => kernel.call_in_matrices(precision, side),
+        Product::Own => kernel.call(),
     }
 }
 
