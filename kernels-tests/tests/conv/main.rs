@@ -4,6 +4,7 @@ mod forward;
 mod forward_matrix;
 mod grad_input;
 mod winograd;
+mod winograd_grad;
 
 use kernels_tests::Reference;
 use kernels_tests::conv::{self as reference, Conv2dShape};
