@@ -16,6 +16,10 @@ const GRAD_WEIGHT: Shader = shader!("conv", "conv2d_grad_weight_broadcast");
 pub(super) const LANES: usize = 8;
 /// `vec4`s of output channels that a lane sums for a pixel, and of rows of the weight's gradient.
 const COLUMNS: usize = 4;
+/// As many `vec4`s of columns in variants of the input's gradient that need fewer loads.
+pub(super) const MORE_COLUMNS: usize = 16;
+/// Workgroups that no variant may go below for the sake of fewer loads.
+const THREADS: usize = 16;
 /// Pixels a workgroup: 4 subgroups of 8 lanes of 2, unless a variant has 4 of them.
 const PIXELS: usize = 64;
 /// Pixels are divided as f32.
@@ -140,7 +144,6 @@ pub(super) fn grad_input(sizes: &Sizes, variant: Variant) -> Result<Option<Call>
     let Some(phases) = stride_h.checked_mul(stride_w) else {
         return Ok(None);
     };
-    let tiles = sizes.c4().div_ceil(COLUMNS).saturating_mul(phases);
     // Paddings are divided, too.
     let positions = [shape.padding[0] + stride_h, shape.padding[1] + stride_w];
     if pixels > MAX_PIXELS || positions.iter().any(|&at| at > MAX_PIXELS) {
@@ -153,7 +156,14 @@ pub(super) fn grad_input(sizes: &Sizes, variant: Variant) -> Result<Option<Call>
     let params: GradInputParams = with(&sizes.words, &more);
     let (variant, pixels_each) = each(variant, pixels);
     let groups = pixels.div_ceil(pixels_each);
-    call(GRAD_INPUT, variant, &params, groups, tiles)
+    // More columns share the loads of grad_y, where they leave workgroups enough for the threads of a CPU.
+    let tiles = |columns| sizes.c4().div_ceil(columns).saturating_mul(phases);
+    let fits = sizes.c4().is_multiple_of(MORE_COLUMNS);
+    if fits && groups * tiles(MORE_COLUMNS) >= THREADS {
+        let variant = variant.set("COLUMNS", MORE_COLUMNS as i64);
+        return call(GRAD_INPUT, variant, &params, groups, tiles(MORE_COLUMNS));
+    }
+    call(GRAD_INPUT, variant, &params, groups, tiles(COLUMNS))
 }
 
 /// `vec4`s of (r, s, c) a subgroup of the filters' gradient; twice as many in its variant WIDE.
@@ -203,6 +213,13 @@ fn either(variants: Vec<Variant>) -> Vec<Variant> {
     [variants, four].concat()
 }
 
+/// Each variant as it is and with more columns.
+pub(super) fn columns(variants: &[Variant]) -> Vec<Variant> {
+    let more = variants.iter().cloned();
+    let more = more.map(|variant| variant.set("COLUMNS", MORE_COLUMNS as i64));
+    variants.iter().cloned().chain(more).collect()
+}
+
 pub(super) fn kernels() -> [Kernel; 3] {
     let kernel = |shader, params, variants| Kernel {
         family: "conv",
@@ -219,7 +236,7 @@ pub(super) fn kernels() -> [Kernel; 3] {
         kernel(
             GRAD_INPUT,
             GradInputParams::FIELDS,
-            either(GradInputEpilogue::variants_without_sums()),
+            columns(&either(GradInputEpilogue::variants_without_sums())),
         ),
         kernel(GRAD_WEIGHT, GradWeightParams::FIELDS, all_flags(&["WIDE"])),
     ]

@@ -5,7 +5,7 @@
 //! arXiv:1509.09308.
 
 use super::Conv2dShape;
-use super::broadcast::{LANES, MAX_TILES, pixels_each};
+use super::broadcast::{LANES, MAX_TILES, MORE_COLUMNS, columns, pixels_each};
 use super::epilogue::{ForwardEpilogue, when};
 use super::sizes::{Sizes, with};
 use crate::gpu::{Shader, Variant};
@@ -144,19 +144,26 @@ impl Tiled {
     pub(super) fn product(&self, transposed: bool) -> Result<Call, KernelError> {
         let sizes = self.sizes()?;
         let mut params = self.params(&sizes)?;
+        let mut variant = flags(&[("TRANSPOSED", transposed)]);
+        let mut columns_each = COLUMNS;
         if transposed {
             std::mem::swap(&mut params.c4, &mut params.k4);
-            params.column_groups = params.k4.div_ceil(COLUMNS as u32);
+            if sizes.c4().is_multiple_of(MORE_COLUMNS) {
+                columns_each = MORE_COLUMNS;
+                variant = variant.set("COLUMNS", MORE_COLUMNS as i64);
+            }
         }
         let (tiles, columns) = (self.count(), params.k4 as usize);
+        let column_groups = columns.div_ceil(columns_each);
+        params.column_groups = narrow(PRODUCT.name, column_groups)?;
         let (pixels_each, _) = each(tiles);
-        let variant = flags(&[("TRANSPOSED", transposed)]).set("EACH", pixels_each as i64);
+        let variant = variant.set("EACH", pixels_each as i64);
         let groups = tiles.div_ceil(4 * LANES * pixels_each);
         let mut call = Call::new(PRODUCT, variant, &params, groups as u64)?;
         call.workgroups = [
             narrow(PRODUCT.name, groups)?,
             1,
-            narrow(PRODUCT.name, POSITIONS * columns.div_ceil(COLUMNS))?,
+            narrow(PRODUCT.name, POSITIONS * column_groups)?,
         ];
         let Conv2dShape { c, k, .. } = self.shape;
         Ok(call
@@ -280,9 +287,9 @@ fn each(tiles: usize) -> (usize, usize) {
 }
 
 pub(super) fn kernels() -> [Kernel; 4] {
-    let products = [false, true].map(|transposed| {
-        [1, 2, 4].map(|each| flags(&[("TRANSPOSED", transposed)]).set("EACH", each))
-    });
+    let products =
+        |transposed| [1, 2, 4].map(|each| flags(&[("TRANSPOSED", transposed)]).set("EACH", each));
+    let products = [products(false).to_vec(), columns(&products(true))];
     [
         kernel(FILTER, vec![Variant::new()]),
         kernel(INPUT, vec![Variant::new()]),
