@@ -390,7 +390,10 @@ impl Lowering<'_> {
             layer: self.node.layer.clone(),
             source,
         };
-        let call = call.map_err(kernel)?.stored(self.target.precision);
+        let mut call = call.map_err(kernel)?.stored(self.target.precision);
+        if self.target.software {
+            call = call.in_words();
+        }
         if operands.len() != call.extents.len() {
             return Err(kernel(KernelError::Bindings {
                 kernel: call.shader.name,
