@@ -144,8 +144,10 @@ impl Tiled {
     pub(super) fn product(&self, transposed: bool) -> Result<Call, KernelError> {
         let sizes = self.sizes()?;
         let mut params = self.params(&sizes)?;
-        let mut variant = flags(&[("TRANSPOSED", transposed)]);
-        let mut columns_each = COLUMNS;
+        let (tiles, mut columns_each) = (self.count(), COLUMNS);
+        let (pixels_each, _) = each(tiles);
+        let variant = flags(&[("TRANSPOSED", transposed)]);
+        let mut variant = variant.set("EACH", pixels_each as i64);
         if transposed {
             std::mem::swap(&mut params.c4, &mut params.k4);
             if sizes.c4().is_multiple_of(MORE_COLUMNS) {
@@ -153,11 +155,9 @@ impl Tiled {
                 variant = variant.set("COLUMNS", MORE_COLUMNS as i64);
             }
         }
-        let (tiles, columns) = (self.count(), params.k4 as usize);
+        let columns = params.k4 as usize;
         let column_groups = columns.div_ceil(columns_each);
         params.column_groups = narrow(PRODUCT.name, column_groups)?;
-        let (pixels_each, _) = each(tiles);
-        let variant = variant.set("EACH", pixels_each as i64);
         let groups = tiles.div_ceil(4 * LANES * pixels_each);
         let mut call = Call::new(PRODUCT, variant, &params, groups as u64)?;
         call.workgroups = [
