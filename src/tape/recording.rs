@@ -60,7 +60,7 @@ impl Recording {
         }
         let prepared = preparation.len();
         // Temporaries that live on cost memory.
-        if target.memory == Memory::Fast {
+        if target.fuse && target.memory == Memory::Fast {
             steps = reuse::reuse(&graph.values, steps);
         }
         preparation.append(&mut steps);
