@@ -213,3 +213,52 @@ fn rejects_column_sums_no_border_and_other_windows_and_strides() {
         assert!(!input(other) && !filters(other), "{other:?}");
     }
 }
+
+/// As for the forward pass: what the method allows is no licence.
+#[test]
+fn amplify_roundings_a_hundredfold_at_most_on_average() {
+    let shape = shapes()[5];
+    let Problem { x, grad_y, .. } = Problem::drawn(5, shape);
+    let weight = Draw::new("winograd weight", SEED).tensor(shape.weight_len(), 1.0);
+    let sum = |magnitudes: &[f64]| magnitudes.iter().sum::<f64>();
+    let input = reference::conv2d_grad_input(&shape, &grad_y, &weight).magnitude;
+    let filters = reference::conv2d_grad_weight(&shape, &x, &grad_y).magnitude;
+    for (method, direct) in [
+        (
+            winograd::grad_input_magnitude(&shape, &grad_y, &weight),
+            input,
+        ),
+        (
+            winograd::grad_weight_magnitude(&shape, &x, &grad_y),
+            filters,
+        ),
+    ] {
+        let ratio = sum(&method) / sum(&direct);
+        assert!((2.0..200.0).contains(&ratio), "{ratio}");
+    }
+}
+
+/// Layers that were measured (benches/README.md): images, side, channels, and whether the filters' gradient won clearly.
+#[test]
+fn grad_weight_pays_where_it_was_measured_to() {
+    for (n, side, c, k, wins) in [
+        (64, 24, 16, 16, true),
+        (16, 28, 32, 16, true),
+        (16, 28, 64, 64, true),
+        (1, 28, 64, 64, true),
+        (16, 4, 512, 512, true),
+        (4, 8, 64, 64, false),
+        (1, 14, 128, 128, false),
+    ] {
+        let shape = conv::Conv2dShape {
+            n,
+            h: side,
+            w: side,
+            c,
+            k,
+            ..shapes()[0].into()
+        };
+        let kernel = WinogradGradWeight::new(shape).unwrap();
+        assert_eq!(kernel.pays(), wins, "{shape:?}");
+    }
+}
