@@ -9,6 +9,7 @@ use kernels_tests::conv::{self as reference, Conv2dShape};
 use kernels_tests::harness::{compare, execute, pad, unpad};
 use kernels_tests::layout::{depthwise_filters, depthwise_unfilters, filters, unfilters};
 use kernels_tests::random::Draw;
+use kernels_tests::winograd as magnitudes;
 use kinesic::kernels::conv;
 
 /// Images, side, input and output channels, filter, stride; padded so that stride 1 keeps the side.
@@ -83,13 +84,6 @@ fn conv2d(criterion: &mut Criterion) {
         let [forward, grad_input, grad_weight] = problem.depths();
         let y = reference::conv2d(s, &problem.x, &problem.weight, None);
         let grad_x = reference::conv2d_grad_input(s, &problem.grad_y, &problem.weight);
-        let [mut winograd_y, mut winograd_grad_x] = [y.clone(), grad_x.clone()];
-        if [s.r, s.s, s.stride[0]] == [3, 3, 1] {
-            winograd_y.magnitude = reference::winograd_magnitude(s, &problem.x, &problem.weight);
-            let (turned, weight) = reference::turned(s, &problem.weight);
-            winograd_grad_x.magnitude =
-                reference::winograd_magnitude(&turned, &problem.grad_y, &weight);
-        }
         let grad_w = reference::conv2d_grad_weight(s, &problem.x, &problem.grad_y);
         let (x, w) = (pad(&problem.x, s.c), filters(s, &problem.weight));
         let g = pad(&problem.grad_y, s.k);
@@ -106,17 +100,6 @@ fn conv2d(criterion: &mut Criterion) {
                 &[&x, &w, &[]],
                 rows(&y, s.k, forward),
             );
-            if software {
-                let kernel = conv::Winograd::forward(shape, Default::default());
-                let check = rows(&winograd_y, s.k, s.c + 30);
-                winograd(
-                    criterion,
-                    line("conv/conv2d_forward_winograd"),
-                    kernel,
-                    [&x, &w],
-                    check,
-                );
-            }
             let call = conv::Conv2dGradInput::new(shape, software).call().unwrap();
             line("conv/conv2d_grad_input").measure(
                 criterion,
@@ -124,33 +107,73 @@ fn conv2d(criterion: &mut Criterion) {
                 &[&g, &w],
                 rows(&grad_x, s.c, grad_input),
             );
-            if software {
-                let kernel = conv::Winograd::grad_input(shape, Default::default());
-                let check = rows(&winograd_grad_x, s.c, s.k + 30);
-                let line = line("conv/conv2d_grad_input_winograd");
-                winograd(criterion, line, kernel, [&g, &w], check);
-            }
             let calls = conv::Conv2dGradWeight::new(shape, software)
                 .calls()
                 .unwrap();
             line("conv/conv2d_grad_weight").measure(criterion, &calls, &[&x, &g], |what, got| {
                 compare(what, &unfilters(what, s, got), &grad_w, grad_weight);
             });
+            if software {
+                winograd(criterion, variant, &problem, [&y, &grad_x, &grad_w]);
+            }
         }
     }
 }
 
-/// Winograd's method where it pays, on filters that were transformed before.
+/// Winograd's method where it pays, forward and the input's gradient on filters that were transformed before, the filters' gradient on
+/// both of its operands, as the other passes of a step leave them. The references are the convolutions', the terms of which roundings
+/// are shares the method's.
 fn winograd(
     criterion: &mut Criterion,
-    line: Line,
-    kernel: Option<conv::Winograd>,
-    [x, weight]: [&[f32]; 2],
-    check: impl Fn(&str, &[f32]),
+    variant: &'static str,
+    problem: &Problem,
+    [y, grad_x, grad_w]: [&Reference; 3],
 ) {
+    let Problem {
+        shape: s,
+        twin: shape,
+        x,
+        weight,
+        grad_y,
+    } = problem;
+    let line = |kernel| Line {
+        kernel,
+        variant,
+        shape: name(s),
+    };
+    let of = |sums: &Reference, magnitude| Reference {
+        value: sums.value.clone(),
+        magnitude,
+    };
+    let (x_rows, w, g) = (pad(x, s.c), filters(s, weight), pad(grad_y, s.k));
+    let kernel = conv::Winograd::forward(*shape, Default::default());
     if let Some(kernel) = kernel.filter(conv::Winograd::pays) {
-        let u = execute(&kernel.filter().unwrap(), &[weight]);
-        line.measure(criterion, &kernel.calls().unwrap(), &[x, &u[0]], check);
+        let want = of(y, magnitudes::magnitude(s, x, weight));
+        let u = execute(&kernel.filter().unwrap(), &[&w]).remove(0);
+        let check = rows(&want, s.k, s.c + 33);
+        let calls = kernel.calls().unwrap();
+        line("conv/conv2d_forward_winograd").measure(criterion, &calls, &[&x_rows, &u], check);
+    }
+    let kernel = conv::WinogradGradInput::new(*shape, Default::default());
+    if let Some(kernel) = kernel.filter(conv::WinogradGradInput::pays) {
+        let want = of(grad_x, magnitudes::grad_input_magnitude(s, grad_y, weight));
+        let u = execute(&kernel.filter().unwrap(), &[&w]).remove(0);
+        let check = rows(&want, s.c, s.k + 31);
+        let calls = kernel.calls().unwrap();
+        line("conv/conv2d_grad_input_winograd").measure(criterion, &calls, &[&g, &u], check);
+    }
+    let kernel = conv::WinogradGradWeight::new(*shape);
+    if let Some(kernel) = kernel.filter(conv::WinogradGradWeight::pays) {
+        let want = of(grad_w, magnitudes::grad_weight_magnitude(s, x, grad_y));
+        let pixels = problem.depths()[2];
+        let check = |what: &str, got: &[f32]| {
+            compare(what, &unfilters(what, s, got), &want, pixels / 16 + 32);
+        };
+        let [input, transform, product, filter] = kernel.calls().unwrap();
+        let [v, w] = [(input, &x_rows), (transform, &g)]
+            .map(|(call, values)| execute(&call, &[values]).remove(0));
+        let calls = [product, filter];
+        line("conv/conv2d_grad_weight_winograd").measure(criterion, &calls, &[&v, &w], check);
     }
 }
 

@@ -41,7 +41,7 @@ fn kinesic_block_on<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Runs `call`, and holds its f16 variant against it where there is one. `inputs` holds the contents of the `Read` and `Update` bindings in binding order (bit patterns of u32
+/// Runs `call`, and holds its variants in f16 and with 64-bit words against it where there are any. `inputs` holds the contents of the `Read` and `Update` bindings in binding order (bit patterns of u32
 /// labels travel as f32 bits), those that the call does not touch left out or empty; the result holds the contents of the `Write` and `Update` bindings in binding order.
 ///
 /// # Panics
@@ -49,7 +49,21 @@ fn kinesic_block_on<T>(future: impl Future<Output = T>) -> T {
 pub fn execute(call: &Call, inputs: &[&[f32]]) -> Vec<Vec<f32>> {
     let outputs = execute_as_is(call, inputs);
     half::check(call, inputs);
+    check_words(call, inputs, &outputs);
     outputs
+}
+
+/// The same arithmetic on the same values has the same bits however they were loaded.
+fn check_words(call: &Call, inputs: &[&[f32]], outputs: &[Vec<f32>]) {
+    let words = call.clone().in_words();
+    if words.variant == call.variant || !gpu().has_software_kernels() {
+        return;
+    }
+    let bits = |values: &Vec<f32>| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    for (got, want) in execute_as_is(&words, inputs).iter().zip(outputs) {
+        let (name, variant) = (call.shader.name, &words.variant);
+        assert!(bits(got) == bits(want), "{name} ({variant}): other bits");
+    }
 }
 
 /// Runs `call` in its precision alone. Activations are given and come back as f32 whatever they are stored as.

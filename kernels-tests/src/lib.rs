@@ -12,6 +12,7 @@ pub mod norm;
 pub mod optim;
 pub mod pool;
 pub mod random;
+pub mod winograd;
 
 /// What a formula gives in float64.
 #[derive(Clone, Debug, Default, PartialEq)]

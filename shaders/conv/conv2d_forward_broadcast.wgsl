@@ -3,15 +3,16 @@
 //   BIAS: y += bias[k]     AFFINE: then y = y · scale[k] + shift[k]     RESIDUAL: then y += residual     RELU: then max(y, 0)
 // Layout: x [N,H,W,C/4], weight [R,S,C,K/4], bias [K/4], affine [2,K/4]: scale, shift; y, residual [N,Ho,Wo,K/4]; a vec4 of f32
 //         travels as two u64, which halves the loads. What the variant does not name is not touched.
-// Work:   the 8 lanes of a subgroup are 8 output pixels; each does EACH pixels, 8 apart, × 4 vec4s of K. The lanes load the
-//         16 vec4s of weights between them, two each, and pass them around by broadcast; so also bias and affine.
-// Needs:  subgroup, int64. At most 2²⁴ pixels. Variants: f16, BIAS, AFFINE, RESIDUAL, RELU, EACH (2 or 4).
+// Work:   the 8 lanes of a subgroup are 8 output pixels; each does EACH pixels, 8 apart, × COLUMNS vec4s of K. The lanes
+//         load the 4 · COLUMNS vec4s of weights between them and pass them around by broadcast; so also bias and affine.
+// Needs:  subgroup, int64. At most 2²⁴ pixels. Variants: f16, BIAS, AFFINE, RESIDUAL, RELU, EACH (2 or 4), COLUMNS (4 or 16).
 
 override BIAS: bool = false;
 override AFFINE: bool = false;
 override RESIDUAL: bool = false;
 override RELU: bool = false;
 override EACH: u32 = 2;
+override COLUMNS: u32 = 4;
 
 struct Params {
     n: u32, h: u32, w: u32, c4: u32, ho: u32, wo: u32, k4: u32, r: u32, s: u32,
@@ -84,6 +85,25 @@ fn last_four(v: vec4f) -> mat4x4f {
     return mat4x4f(subgroupBroadcast(v, 4u), subgroupBroadcast(v, 5u), subgroupBroadcast(v, 6u), subgroupBroadcast(v, 7u));
 }
 
+// The sums of the pixels × four vec4s of K, for every four of them.
+alias Sums = array<mat4x4f, 16>;
+
+// Adds the products with four vec4s of K to the four sums from `first` on. Lane l holds row l / 4 (low) and 2 + l / 4 (high) of the
+// weights, column l % 4.
+fn add(sums: ptr<function, Sums>, first: u32, v: array<vec4f, 4>, low: vec4f, high: vec4f) {
+    let w = array<mat4x4f, 4>(
+        mat4x4f(subgroupBroadcast(low, 0u), subgroupBroadcast(low, 4u), subgroupBroadcast(high, 0u), subgroupBroadcast(high, 4u)),
+        mat4x4f(subgroupBroadcast(low, 1u), subgroupBroadcast(low, 5u), subgroupBroadcast(high, 1u), subgroupBroadcast(high, 5u)),
+        mat4x4f(subgroupBroadcast(low, 2u), subgroupBroadcast(low, 6u), subgroupBroadcast(high, 2u), subgroupBroadcast(high, 6u)),
+        mat4x4f(subgroupBroadcast(low, 3u), subgroupBroadcast(low, 7u), subgroupBroadcast(high, 3u), subgroupBroadcast(high, 7u)),
+    );
+    for (var i = 0u; i < 4u; i++) {
+        for (var p = 0u; p < EACH; p++) {
+            (*sums)[first + p][i] = multiply((*sums)[first + p][i], v[p], w[i]);
+        }
+    }
+}
+
 // What the epilogue reads for four columns: bias, scale and shift.
 struct Columns { offset: mat4x4f, scale: mat4x4f, shift: mat4x4f }
 
@@ -92,18 +112,10 @@ fn finish(pixel: u32, k: u32, sum: vec4f, offset: vec4f, scale: vec4f, shift: ve
     if k < params.k4 {
         let at = pixel * params.k4 + k;
         var value = sum;
-        if BIAS {
-            value += offset;
-        }
-        if AFFINE {
-            value = value * scale + shift;
-        }
-        if RESIDUAL {
-            value += widen(residual[at]);
-        }
-        if RELU {
-            value = max(value, vec4f());
-        }
+        if BIAS { value += offset; }
+        if AFFINE { value = value * scale + shift; }
+        if RESIDUAL { value += widen(residual[at]); }
+        if RELU { value = max(value, vec4f()); }
         y[at] = narrow(value);
     }
 }
@@ -134,11 +146,14 @@ fn conv2d_forward_broadcast(
     for (var p = 0u; p < EACH; p++) {
         corners[p] = corner(first + 8u * p);
     }
-    let k = group.z * 4u;
-    let column = min(k + lane % 4u, params.k4 - 1u);
-    var at = lane / 4u * params.k4 + column;
-    // The sums of the pixels × four vec4s of K.
-    var sums: array<mat4x4f, 4>;
+    let k = group.z * COLUMNS;
+    // Where the lane's vec4s of weights are.
+    var starts: array<u32, 8>;
+    for (var i = 0u; i < COLUMNS / 2u; i++) {
+        starts[i] = (2u * (i % 2u) + lane / 4u) * params.k4 + min(k + 4u * (i / 2u) + lane % 4u, params.k4 - 1u);
+    }
+    var at = 0u;
+    var sums: Sums;
     for (var r = 0u; r < params.r; r++) {
         for (var s = 0u; s < params.s; s++) {
             var taps: array<vec2u, 4>;
@@ -151,43 +166,33 @@ fn conv2d_forward_broadcast(
                 for (var p = 0u; p < EACH; p++) {
                     v[p] = widen(x[taps[p].x + c]);
                 }
-                let f01 = unpack(weight[at]);
-                let f23 = unpack(weight[at + 2u * params.k4]);
+                var w: array<vec4f, 8>;
+                for (var i = 0u; i < COLUMNS / 2u; i++) {
+                    w[i] = unpack(weight[starts[i] + at]);
+                }
                 at += 4u * params.k4;
                 for (var p = 0u; p < EACH; p++) {
                     v[p] = select(vec4f(), v[p], taps[p].y == 1u);
                 }
-                // Lane l holds row l / 4 (f01) and 2 + l / 4 (f23) of the weights, column l % 4.
-                var w = mat4x4f(subgroupBroadcast(f01, 0u), subgroupBroadcast(f01, 4u), subgroupBroadcast(f23, 0u), subgroupBroadcast(f23, 4u));
-                for (var p = 0u; p < EACH; p++) {
-                    sums[p][0] = multiply(sums[p][0], v[p], w);
-                }
-                w = mat4x4f(subgroupBroadcast(f01, 1u), subgroupBroadcast(f01, 5u), subgroupBroadcast(f23, 1u), subgroupBroadcast(f23, 5u));
-                for (var p = 0u; p < EACH; p++) {
-                    sums[p][1] = multiply(sums[p][1], v[p], w);
-                }
-                w = mat4x4f(subgroupBroadcast(f01, 2u), subgroupBroadcast(f01, 6u), subgroupBroadcast(f23, 2u), subgroupBroadcast(f23, 6u));
-                for (var p = 0u; p < EACH; p++) {
-                    sums[p][2] = multiply(sums[p][2], v[p], w);
-                }
-                w = mat4x4f(subgroupBroadcast(f01, 3u), subgroupBroadcast(f01, 7u), subgroupBroadcast(f23, 3u), subgroupBroadcast(f23, 7u));
-                for (var p = 0u; p < EACH; p++) {
-                    sums[p][3] = multiply(sums[p][3], v[p], w);
+                add(&sums, 0u, v, w[0], w[1]);
+                if COLUMNS > 4u {
+                    add(&sums, 4u, v, w[2], w[3]);
+                    add(&sums, 8u, v, w[4], w[5]);
+                    add(&sums, 12u, v, w[6], w[7]);
                 }
             }
         }
     }
-    // Lane l holds the bias of column l % 4; the first four lanes hold scales, the others shifts.
-    var offset = vec4f();
-    if BIAS {
-        offset = unpack(bias[column]);
-    }
-    var map = vec4f();
-    if AFFINE {
-        map = unpack(affine[lane / 4u * params.k4 + column]);
-    }
-    let columns = Columns(first_four(offset), first_four(map), last_four(map));
-    for (var p = 0u; p < EACH; p++) {
-        finish_pixel(first + 8u * p, k, sums[p], columns);
+    for (var q = 0u; q < COLUMNS / 4u; q++) {
+        // Lane l holds the bias of column l % 4; the first four lanes hold scales, the others shifts.
+        let column = min(k + 4u * q + lane % 4u, params.k4 - 1u);
+        var offset = vec4f();
+        if BIAS { offset = unpack(bias[column]); }
+        var map = vec4f();
+        if AFFINE { map = unpack(affine[lane / 4u * params.k4 + column]); }
+        let columns = Columns(first_four(offset), first_four(map), last_four(map));
+        for (var p = 0u; p < EACH; p++) {
+            finish_pixel(first + 8u * p, k + 4u * q, sums[4u * q + p], columns);
+        }
     }
 }

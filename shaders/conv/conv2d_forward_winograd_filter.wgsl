@@ -1,11 +1,8 @@
 // conv2d_forward_winograd_filter: the filters of a 3 × 3 convolution as Winograd's F(4×4, 3×3) multiplies them (Lavin and Gray, arXiv:1509.09308).
 //   u[i,j,c,k] = Σ_{r,s} G[i,r] · G[j,s] · weight[r,s,c,k],     G the 6 × 3 matrix for the points 0, ±1, ±2, ∞
-//   TURNED: of the filters that make the input's gradient from the output's, weight[2-r,2-s,k,c]
-// Layout: weight [3,3,C,K/4], TURNED [3,3,K,C/4]; u [6,6,C,K/4]; two f32 travel as one u64.
-// Work:   an invocation does two k of one c: 9 loads, TURNED 18, 36 stores. Four take longer to compile and are no faster.
-// Needs:  int64. Variants: TURNED.
-
-override TURNED: bool = false;
+// Layout: weight [3,3,C,K/4], u [6,6,C,K/4]; two f32 travel as one u64.
+// Work:   an invocation does two k of one c: 9 loads, 36 stores. Four take longer to compile and are no faster.
+// Needs:  int64.
 
 struct Params {
     n: u32, h: u32, w: u32, c4: u32, ho: u32, wo: u32, k4: u32, pad_h: u32, pad_w: u32,
@@ -36,15 +33,7 @@ fn transform(a: vec2f, b: vec2f, c: vec2f) -> Six {
 
 // Filter position `tap` of the invocation's two k.
 fn filter_at(at: u32, tap: u32) -> vec2f {
-    if !TURNED {
-        return unpack(weight[tap * 8u * params.c4 * params.k4 + at]);
-    }
-    let pairs = 2u * params.k4;
-    let c = at / pairs;
-    let source = ((8u - tap) * 2u * pairs + 2u * (at % pairs)) * 2u * params.c4 + c / 2u;
-    let first = unpack(weight[source]);
-    let second = unpack(weight[source + 2u * params.c4]);
-    return select(vec2f(first.x, second.x), vec2f(first.y, second.y), c % 2u == 1u);
+    return unpack(weight[tap * 8u * params.c4 * params.k4 + at]);
 }
 
 fn column(at: u32, s: u32) -> Six {

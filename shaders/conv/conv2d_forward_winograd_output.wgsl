@@ -1,18 +1,16 @@
 // conv2d_forward_winograd_output: the output of a 3 × 3 convolution, in tiles of 4 × 4, from the products of Winograd's F(4×4, 3×3).
 //   y[n, 4·ty + a, 4·tx + b, k] = Σ_{i,j} At[a,i] · At[b,j] · m[i,j,t,k],     t = (n, ty, tx)
 //   BIAS: y += bias[k]     AFFINE: then y = y · scale[k] + shift[k]     RESIDUAL: then y += residual     RELU: then max(y, 0)
-//   MASK, of an input's gradient: then source > 0 ? y : 0, for the rectified input
-// Layout: m [6,6,T,K/4] in f32, bias [K/4], affine [2,K/4]: scale, shift; y, residual, source [N,Ho,Wo,K/4]; two f32 travel as
-//         one u64; source has the binding of bias. T = N·tiles_h·tiles_w. What the variant does not name is not touched.
+// Layout: m [6,6,T,K/4] in f32, bias [K/4], affine [2,K/4]: scale, shift; y, residual [N,Ho,Wo,K/4]; two f32 travel as one
+//         u64. T = N·tiles_h·tiles_w. What the variant does not name is not touched.
 // Work:   an invocation does two k of one tile: 36 loads, up to 16 stores; what lies beyond the image is skipped. Four take
 //         longer to compile and are no faster.
-// Needs:  int64. At most 2²⁴ invocations. Variants: f16, BIAS, AFFINE, RESIDUAL, RELU, MASK.
+// Needs:  int64. At most 2²⁴ invocations. Variants: f16, BIAS, AFFINE, RESIDUAL, RELU.
 
 override BIAS: bool = false;
 override AFFINE: bool = false;
 override RESIDUAL: bool = false;
 override RELU: bool = false;
-override MASK: bool = false;
 
 struct Params {
     n: u32, h: u32, w: u32, c4: u32, ho: u32, wo: u32, k4: u32, pad_h: u32, pad_w: u32,
@@ -22,8 +20,7 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> m: array<u64>;
 @group(0) @binding(2) var<storage, read_write> y: array<Stored>;
-@group(0) @binding(3) var<storage, read_write> bias: array<u64>; // without MASK
-// only MASK: @group(0) @binding(3) var<storage, read_write> source: array<Stored>;
+@group(0) @binding(3) var<storage, read_write> bias: array<u64>;
 @group(0) @binding(4) var<storage, read_write> affine: array<u64>;
 @group(0) @binding(5) var<storage, read_write> residual: array<Stored>;
 
@@ -92,7 +89,6 @@ fn finish(row: u32, x: u32, sum: vec2f, column: Column) {
         if RELU {
             value = max(value, vec2f());
         }
-// only MASK: value = select(vec2f(), value, widen(source[at]) > vec2f());
         y[at] = narrow(value);
     }
 }
@@ -125,7 +121,9 @@ fn conv2d_forward_winograd_output(
     let oy = 4u * (line - image * params.tiles_h);
     let ox = 4u * (tile - line * params.tiles_w);
     var out = Column(at - tile * pairs, vec2f(), vec2f(), vec2f());
-    if BIAS { out.offset = unpack(bias[out.k]); } // without MASK
+    if BIAS {
+        out.offset = unpack(bias[out.k]);
+    }
     if AFFINE {
         out.scale = unpack(affine[out.k]);
         out.shift = unpack(affine[pairs + out.k]);

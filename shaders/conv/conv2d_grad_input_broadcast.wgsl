@@ -4,13 +4,14 @@
 // Layout: grad_y [N,Ho,Wo,K/4], weight [R,S,C,K/4], grad_x, other, x [N,H,W,C/4]; a vec4 of f32 travels as two u64, which
 //         halves the loads.
 // Work:   pixels whose row and column leave the same remainders by the stride (a phase) meet the same filter positions: the 8
-//         lanes of a subgroup are 8 pixels of a phase; each does EACH pixels, 8 apart, × 4 vec4s of C. The lanes load the 16
-//         weight vec4s between them, two each, and pass them around by broadcast.
-// Needs:  subgroup, int64. At most 2²⁴ pixels. Variants: f16, ADD, MASK, EACH (2 or 4).
+//         lanes of a subgroup are 8 pixels of a phase; each does EACH pixels, 8 apart, × COLUMNS vec4s of C. The lanes load the 4 · COLUMNS
+//         weight vec4s between them and pass them around by broadcast. The more columns share the loads of grad_y, the better.
+// Needs:  subgroup, int64. At most 2²⁴ pixels. Variants: f16, ADD, MASK, EACH (2 or 4), COLUMNS (4 or 16).
 
 override ADD: bool = false;
 override MASK: bool = false;
 override EACH: u32 = 2;
+override COLUMNS: u32 = 4;
 
 struct Params {
     n: u32, h: u32, w: u32, c4: u32,
@@ -71,6 +72,19 @@ fn last_four(v: vec4f) -> mat4x4f {
     return mat4x4f(subgroupBroadcast(v, 4u), subgroupBroadcast(v, 5u), subgroupBroadcast(v, 6u), subgroupBroadcast(v, 7u));
 }
 
+// The sums of the pixels × four vec4s of C, for every four of them.
+alias Sums = array<mat4x4f, 16>;
+
+// Adds the products with 16 rows of weights, of which lane l has row l (low) and row 8 + l (high), to the four sums from `first` on.
+fn add(sums: ptr<function, Sums>, first: u32, g: array<vec4f, 4>, low: vec4f, high: vec4f) {
+    let rows = array<mat4x4f, 4>(first_four(low), last_four(low), first_four(high), last_four(high));
+    for (var i = 0u; i < 4u; i++) {
+        for (var p = 0u; p < EACH; p++) {
+            (*sums)[first + p][i] += g[p] * rows[i];
+        }
+    }
+}
+
 // The first vector of the pixel of y under a tap, and 1, or 0 outside y. What lies above or left of y has wrapped, and is as large as
 // what lies below or right of it.
 fn source(image: u32, tap: vec2u) -> vec2u {
@@ -117,21 +131,23 @@ fn conv2d_grad_input_broadcast(
     for (var p = 0u; p < EACH; p++) {
         at[p] = position(first + 8u * p);
     }
-    // Tiles of 16 channels, in each all phases.
+    // Tiles of 4 · COLUMNS channels, in each all phases.
     let phases = params.stride_h * params.stride_w;
     let tile = divide(group.z, phases);
     let phase_y = divide(group.z - tile * phases, params.stride_w);
     let phase = vec2u(phase_y, group.z - tile * phases - phase_y * params.stride_w);
-    let c = tile * 4u;
+    let c = tile * COLUMNS;
     // The phase's first filter position, and the pixel of y that it takes the phase's first pixel to.
     let padded = phase + vec2u(params.pad_h, params.pad_w);
     let shift = vec2u(divide(padded.x, params.stride_h), divide(padded.y, params.stride_w));
     let first_tap = padded - shift * vec2u(params.stride_h, params.stride_w);
-    let row0 = min(4u * c + lane, 4u * params.c4 - 1u) * params.k4;
-    let row1 = min(4u * c + 8u + lane, 4u * params.c4 - 1u) * params.k4;
+    // The lane's rows of weights, 8 apart.
+    var rows: array<u32, 8>;
+    for (var i = 0u; i < COLUMNS / 2u; i++) {
+        rows[i] = min(4u * c + 8u * i + lane, 4u * params.c4 - 1u) * params.k4;
+    }
 
-    // The sums of the pixels × four vec4s of C.
-    var sums: array<mat4x4f, 4>;
+    var sums: Sums;
     var back_y = 0u;
     for (var r = first_tap.x; r < params.r; r += params.stride_h) {
         var back_x = 0u;
@@ -147,27 +163,18 @@ fn conv2d_grad_input_broadcast(
                 for (var p = 0u; p < EACH; p++) {
                     g[p] = widen(grad_y[taps[p].x + k]);
                 }
-                let low = unpack(weight[filters + row0 + k]);
-                let high = unpack(weight[filters + row1 + k]);
+                var w: array<vec4f, 8>;
+                for (var i = 0u; i < COLUMNS / 2u; i++) {
+                    w[i] = unpack(weight[filters + rows[i] + k]);
+                }
                 for (var p = 0u; p < EACH; p++) {
                     g[p] = select(vec4f(), g[p], taps[p].y == 1u);
                 }
-                // Lane l holds row l of 16 rows of weights (low), and row 8 + l (high).
-                var rows = first_four(low);
-                for (var p = 0u; p < EACH; p++) {
-                    sums[p][0] += g[p] * rows;
-                }
-                rows = last_four(low);
-                for (var p = 0u; p < EACH; p++) {
-                    sums[p][1] += g[p] * rows;
-                }
-                rows = first_four(high);
-                for (var p = 0u; p < EACH; p++) {
-                    sums[p][2] += g[p] * rows;
-                }
-                rows = last_four(high);
-                for (var p = 0u; p < EACH; p++) {
-                    sums[p][3] += g[p] * rows;
+                add(&sums, 0u, g, w[0], w[1]);
+                if COLUMNS > 4u {
+                    add(&sums, 4u, g, w[2], w[3]);
+                    add(&sums, 8u, g, w[4], w[5]);
+                    add(&sums, 12u, g, w[6], w[7]);
                 }
             }
             back_x++;
@@ -176,9 +183,12 @@ fn conv2d_grad_input_broadcast(
     }
     for (var p = 0u; p < EACH; p++) {
         let to = destination(first + 8u * p, at[p], phase);
-        finish(to, c, sums[p][0]);
-        finish(to, c + 1u, sums[p][1]);
-        finish(to, c + 2u, sums[p][2]);
-        finish(to, c + 3u, sums[p][3]);
+        for (var q = 0u; q < COLUMNS / 4u; q++) {
+            let sum = sums[4u * q + p];
+            finish(to, c + 4u * q, sum[0]);
+            finish(to, c + 4u * q + 1u, sum[1]);
+            finish(to, c + 4u * q + 2u, sum[2]);
+            finish(to, c + 4u * q + 3u, sum[3]);
+        }
     }
 }

@@ -5,24 +5,33 @@
 //         not touched.
 // Work:   an invocation does ROWS rows of one vec4 column, so that the map is loaded and the index divided once; tail rows
 //         and invocations beyond the end do nothing.
-// Needs:  default limits. Variants: f16 (shader-f16), RESIDUAL, MAPPED, RELU.
+// Needs:  default limits. Variants: f16 (shader-f16), WORDS (64-bit integers; only f32), RESIDUAL, MAPPED, RELU.
 
 // only f16: enable f16;
 alias Stored = f32; // only f32
 // only f16: alias Stored = f16;
 
 override RESIDUAL: bool = false;
+override WORDS: bool = false;
 override MAPPED: bool = false;
 override RELU: bool = false;
 const ROWS = 8u;
 
+// A vec4, as it is loaded and stored: WORDS as two u64, which halves what an adapter pays for whose lanes load one after the other.
+alias Vector = vec4<Stored>; // without WORDS
+// only WORDS: alias Vector = vec2<u64>;
+fn widen(v: Vector) -> vec4f { return vec4f(v); } // without WORDS
+// only WORDS: fn widen(v: Vector) -> vec4f { return bitcast<vec4f>(vec4u(vec2u(v), vec2u(v >> vec2u(32u))).xzyw); }
+fn narrow(v: vec4f) -> Vector { return vec4<Stored>(v); } // without WORDS
+// only WORDS: fn narrow(v: vec4f) -> Vector { return vec2<u64>(bitcast<vec4u>(v).xz) | (vec2<u64>(bitcast<vec4u>(v).yw) << vec2u(32u)); }
+
 struct Params { rows: u32, columns: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> x: array<vec4<Stored>>;
-@group(0) @binding(2) var<storage, read_write> residual: array<vec4<Stored>>;
+@group(0) @binding(1) var<storage, read_write> x: array<Vector>;
+@group(0) @binding(2) var<storage, read_write> residual: array<Vector>;
 @group(0) @binding(3) var<storage, read_write> affine: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> y: array<vec4<Stored>>;
+@group(0) @binding(4) var<storage, read_write> y: array<Vector>;
 @group(0) @binding(5) var<storage, read_write> residual_affine: array<vec4f>;
 
 @compute @workgroup_size(64)
@@ -46,13 +55,13 @@ fn batch_norm_apply(
     let last = min(first + ROWS, params.rows);
     for (var row = first; row < last; row++) {
         let at = row * params.columns + column;
-        var value = vec4f(x[at]) * scale + shift;
+        var value = widen(x[at]) * scale + shift;
         if RESIDUAL {
-            value += vec4f(residual[at]) * residual_scale + residual_shift;
+            value += widen(residual[at]) * residual_scale + residual_shift;
         }
         if RELU {
             value = max(value, vec4f());
         }
-        y[at] = vec4<Stored>(value);
+        y[at] = narrow(value);
     }
 }

@@ -6,21 +6,28 @@
 //         without MAPPED affine is not.
 // Work:   an invocation sums one group of one vec4 column; the last group has fewer rows; invocations beyond the end do
 //         nothing.
-// Needs:  default limits. Variants: f16 (shader-f16), RELU, MAPPED.
+// Needs:  default limits. Variants: f16 (shader-f16), WORDS (64-bit integers; only f32), RELU, MAPPED.
 
 // only f16: enable f16;
 alias Stored = f32; // only f32
 // only f16: alias Stored = f16;
 
 override RELU: bool = false;
+override WORDS: bool = false;
 override MAPPED: bool = false;
+
+// A vec4, as it is loaded and stored: WORDS as two u64, which halves what an adapter pays for whose lanes load one after the other.
+alias Vector = vec4<Stored>; // without WORDS
+// only WORDS: alias Vector = vec2<u64>;
+fn widen(v: Vector) -> vec4f { return vec4f(v); } // without WORDS
+// only WORDS: fn widen(v: Vector) -> vec4f { return bitcast<vec4f>(vec4u(vec2u(v), vec2u(v >> vec2u(32u))).xzyw); }
 
 struct Params { rows: u32, columns: u32, group_rows: u32, groups: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> grad_y: array<vec4<Stored>>;
-@group(0) @binding(2) var<storage, read_write> x: array<vec4<Stored>>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<Stored>>;
+@group(0) @binding(1) var<storage, read_write> grad_y: array<Vector>;
+@group(0) @binding(2) var<storage, read_write> x: array<Vector>;
+@group(0) @binding(3) var<storage, read_write> y: array<Vector>;
 @group(0) @binding(4) var<storage, read_write> statistics: array<vec4f>;
 @group(0) @binding(5) var<storage, read_write> partials: array<vec4f>;
 @group(0) @binding(6) var<storage, read_write> affine: array<vec4f>;
@@ -50,15 +57,15 @@ fn batch_norm_grad_reduce(
     }
     for (var row = first; row < last; row++) {
         let at = row * params.columns + column;
-        var u = vec4f(grad_y[at]);
+        var u = widen(grad_y[at]);
         if RELU {
-            u = select(vec4f(), u, vec4f(y[at]) > vec4f());
+            u = select(vec4f(), u, widen(y[at]) > vec4f());
         }
         if MAPPED {
-            u = select(vec4f(), u, vec4f(x[at]) * scale + shift > vec4f());
+            u = select(vec4f(), u, widen(x[at]) * scale + shift > vec4f());
         }
         sum += u;
-        products += u * (vec4f(x[at]) - mean);
+        products += u * (widen(x[at]) - mean);
     }
     let at = 2u * block * params.columns + column;
     partials[at] = sum;

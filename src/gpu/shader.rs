@@ -56,6 +56,11 @@ impl Shader {
         self.source.contains(ONLY_F16)
     }
 
+    /// Whether the file has a text that loads and stores a `vec4` of f32 as two 64-bit words.
+    pub fn has_words(&self) -> bool {
+        self.source.contains("// only WORDS: ")
+    }
+
     /// The text of a variant: the file, its marked lines exchanged. Line numbers stay.
     pub fn text(&self, variant: &Variant) -> Cow<'static, str> {
         let half = variant.precision == Precision::F16;

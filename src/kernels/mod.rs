@@ -39,6 +39,9 @@ pub enum Access {
     Update,
 }
 
+/// The constant of variants that load 64-bit words.
+const WORDS: (&str, i64) = ("WORDS", 1);
+
 /// One storage binding of a [`Call`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
@@ -123,6 +126,18 @@ impl Call {
             self.variant = self.variant.stored(precision);
             let stored = self.extents.iter_mut().filter(|extent| extent.activation);
             stored.for_each(|extent| extent.bytes /= 2);
+        }
+        self
+    }
+
+    /// The same problem with each `vec4` loaded and stored as two 64-bit words, where the shader has a text for that: for
+    /// [software](crate::gpu::Gpu::has_software_kernels) adapters, whose lanes load one after the other. Only in f32.
+    #[must_use]
+    pub fn in_words(mut self) -> Self {
+        let f32 = self.variant.precision() == Precision::F32;
+        let words = self.variant.constants().contains(&WORDS);
+        if f32 && !words && self.shader.has_words() {
+            self.variant = self.variant.set(WORDS.0, WORDS.1);
         }
         self
     }
@@ -224,9 +239,16 @@ pub fn all() -> Vec<Kernel> {
     ]
     .concat();
     for kernel in &mut kernels {
+        if kernel.shader.has_words() {
+            let words = kernel.variants.iter().cloned();
+            let words: Vec<_> = words.map(|it| it.set(WORDS.0, WORDS.1)).collect();
+            kernel.variants.extend(words);
+        }
         if kernel.shader.has_half() {
             let half = kernel.variants.iter().cloned();
-            let half = half.filter(|variant| variant.precision() == Precision::F32);
+            let half = half.filter(|variant| {
+                variant.precision() == Precision::F32 && !variant.constants().contains(&WORDS)
+            });
             let half: Vec<_> = half.map(|variant| variant.stored(Precision::F16)).collect();
             kernel.variants.extend(half);
         }

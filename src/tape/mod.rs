@@ -14,6 +14,7 @@ mod plan;
 mod profile;
 mod recompute;
 mod recording;
+mod reuse;
 mod shape;
 mod target;
 

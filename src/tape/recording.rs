@@ -4,7 +4,7 @@ use super::arena::{self, Arena};
 use super::dispatch::{self, Flat, Operand, Step};
 use super::graph::{Info, Node, Place};
 use super::recompute::{self, Draft, Memory};
-use super::{Graph, Shape, TapeError, Target, Value, fusion};
+use super::{Graph, Shape, TapeError, Target, Value, fusion, reuse};
 use crate::gpu::{CompilingAhead, Gpu, Precision};
 use crate::kernels::conv::{Conv2dShape, Pass, Problem, Way};
 use crate::kernels::optim::SCALING;
@@ -59,6 +59,10 @@ impl Recording {
             }
         }
         let prepared = preparation.len();
+        // Temporaries that live on cost memory.
+        if target.fuse && target.memory == Memory::Fast {
+            steps = reuse::reuse(&graph.values, steps);
+        }
         preparation.append(&mut steps);
         let steps = preparation;
         dispatch::check_storage(&steps)?;
@@ -386,7 +390,10 @@ impl Lowering<'_> {
             layer: self.node.layer.clone(),
             source,
         };
-        let call = call.map_err(kernel)?.stored(self.target.precision);
+        let mut call = call.map_err(kernel)?.stored(self.target.precision);
+        if self.target.software {
+            call = call.in_words();
+        }
         if operands.len() != call.extents.len() {
             return Err(kernel(KernelError::Bindings {
                 kernel: call.shader.name,

@@ -5,6 +5,7 @@ mod forward_matrix;
 mod grad_input;
 mod grad_matrix;
 mod winograd;
+mod winograd_grad;
 
 use kernels_tests::Reference;
 use kernels_tests::conv::{self as reference, Conv2dShape};

@@ -1,17 +1,18 @@
-//! The forward pass and the input's gradient by Winograd's method: the same convolutions, by other sums.
+//! The forward pass by Winograd's method: the same convolution, by other sums.
 
 use super::forward::{Problem, epilogues};
-use super::{SEED, grad_input, software};
+use super::{SEED, software};
 use kernels_tests::Reference;
 use kernels_tests::conv::{self as reference, Conv2dShape};
 use kernels_tests::harness::{compare, execute, pad, unpad};
 use kernels_tests::layout::filters;
 use kernels_tests::random::Draw;
-use kinesic::kernels::conv::{self, ForwardEpilogue, GradInputEpilogue, Winograd};
+use kernels_tests::winograd;
+use kinesic::kernels::conv::{self, ForwardEpilogue, Winograd};
 use kinesic::kernels::padded;
 
 /// The edges of tiles (4 × 4 pixels, 8, 16 and 32 of them, 16 channels), every padding, a backbone's layer and drawn sizes.
-fn shapes() -> Vec<Conv2dShape> {
+pub(super) fn shapes() -> Vec<Conv2dShape> {
     let same = |n, h, w, c, k| Conv2dShape {
         n,
         h,
@@ -76,7 +77,7 @@ fn want(problem: &Problem) -> Reference {
         shape, x, weight, ..
     } = problem;
     let mut y = reference::conv2d(shape, x, weight, None);
-    y.magnitude = reference::winograd_magnitude(shape, x, weight);
+    y.magnitude = winograd::magnitude(shape, x, weight);
     y
 }
 
@@ -98,51 +99,6 @@ fn matches_reference_on_drawn_shapes_with_every_epilogue() {
             compare(&what, &y, &problem.finished(sums.clone(), epilogue), depth);
         }
     }
-}
-
-#[test]
-fn the_gradient_matches_its_reference_with_every_epilogue() {
-    if !software().contains(&true) {
-        return;
-    }
-    for (index, shape) in shapes().into_iter().enumerate() {
-        let problem = grad_input::Problem::drawn(index, shape);
-        let (turned, weight) = reference::turned(&shape, &problem.weight);
-        let magnitude = reference::winograd_magnitude(&turned, &problem.grad_y, &weight);
-        let epilogues = grad_input::epilogues().filter(|it| !it.reduce);
-        for epilogue in epilogues.chain([GradInputEpilogue::default()]) {
-            let what = format!("seed {SEED}, {epilogue:?}, {shape:?}");
-            let mut sums = problem.sums();
-            sums.magnitude.clone_from(&magnitude);
-            let want = problem.finished(sums, epilogue);
-            let kernel = Winograd::grad_input(shape.into(), epilogue).unwrap();
-            let grad_y = pad(&problem.grad_y, shape.k);
-            let weight = filters(&shape, &problem.weight);
-            let used = [(epilogue.mask, &problem.x), (epilogue.add, &problem.other)];
-            let behind = used.iter().filter(|(used, _)| *used);
-            let behind = behind.map(|(_, values)| pad(values, shape.c)).collect();
-            let got = in_four(&kernel, &grad_y, &weight, behind);
-            let depth = shape.k + 30 + 1;
-            compare(&what, &unpad(&what, &got, shape.c), &want, depth);
-        }
-    }
-}
-
-#[test]
-fn a_gradient_with_column_sums_or_more_zeros_is_not_its() {
-    let plain = GradInputEpilogue::default();
-    let shape: conv::Conv2dShape = shapes()[3].into();
-    let new = Winograd::grad_input;
-    assert!(new(shape, plain).is_some());
-    let reduce = GradInputEpilogue {
-        reduce: true,
-        ..plain
-    };
-    assert!(new(shape, reduce).is_none());
-    let padding = [3, 1];
-    assert!(new(conv::Conv2dShape { padding, ..shape }, plain).is_none());
-    let stride = [2, 2];
-    assert!(new(conv::Conv2dShape { stride, ..shape }, plain).is_none());
 }
 
 #[test]

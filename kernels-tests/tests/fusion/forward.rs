@@ -219,7 +219,9 @@ fn each_forward_rule_applies_where_it_may_and_only_there() {
         for (fused, plain) in targets(true).iter().zip(targets(false)) {
             let mut want = case.fused;
             if fused.software {
-                want[2] = case.plain[2];
+                // No convolution gathers statistics, but what is wanted twice is made once.
+                let twice = case.name == "statistics wanted twice";
+                want[2] = case.plain[2] - usize::from(twice);
             }
             assert_eq!(passes(fused), want, "{}", case.name);
             assert_eq!(passes(&plain), case.plain, "{}", case.name);

@@ -16,6 +16,10 @@ const GRAD_WEIGHT: Shader = shader!("conv", "conv2d_grad_weight_broadcast");
 pub(super) const LANES: usize = 8;
 /// `vec4`s of output channels that a lane sums for a pixel, and of rows of the weight's gradient.
 const COLUMNS: usize = 4;
+/// As many `vec4`s of columns in variants that need fewer loads.
+pub(super) const MORE_COLUMNS: usize = 16;
+/// Workgroups that no variant may go below for the sake of fewer loads.
+const THREADS: usize = 16;
 /// Pixels a workgroup: 4 subgroups of 8 lanes of 2, unless a variant has 4 of them.
 const PIXELS: usize = 64;
 /// Pixels are divided as f32.
@@ -121,15 +125,24 @@ pub(super) fn forward(sizes: &Sizes, variant: Variant) -> Result<Option<Call>, K
         return Ok(None);
     }
     let params: ForwardParams = with(&sizes.words, &[narrow(FORWARD.name, pixels)?]);
-    let tiles = sizes.k4().div_ceil(COLUMNS);
+    // An epilogue is that of inference, which starts often: each of its variants with more columns would compile for seconds then.
+    let wide = variant == ForwardEpilogue::default().variant();
     let (variant, pixels_each) = each(variant, pixels);
-    call(
-        FORWARD,
-        variant,
-        &params,
-        pixels.div_ceil(pixels_each),
-        tiles,
-    )
+    let groups = pixels.div_ceil(pixels_each);
+    let (variant, tiles) = tiles(variant, sizes.k4(), |tiles| {
+        wide && groups.saturating_mul(tiles) >= THREADS
+    });
+    call(FORWARD, variant, &params, groups, tiles)
+}
+
+/// Tiles of this many vectors of columns: more columns a tile share the loads of the pixels, where they come out even and leave
+/// workgroups enough for the threads of a CPU.
+fn tiles(variant: Variant, columns: usize, enough: impl Fn(usize) -> bool) -> (Variant, usize) {
+    let more = columns / MORE_COLUMNS;
+    if columns.is_multiple_of(MORE_COLUMNS) && enough(more) {
+        return (variant.set("COLUMNS", MORE_COLUMNS as i64), more);
+    }
+    (variant, columns.div_ceil(COLUMNS))
 }
 
 pub(super) fn grad_input(sizes: &Sizes, variant: Variant) -> Result<Option<Call>, KernelError> {
@@ -140,7 +153,6 @@ pub(super) fn grad_input(sizes: &Sizes, variant: Variant) -> Result<Option<Call>
     let Some(phases) = stride_h.checked_mul(stride_w) else {
         return Ok(None);
     };
-    let tiles = sizes.c4().div_ceil(COLUMNS).saturating_mul(phases);
     // Paddings are divided, too.
     let positions = [shape.padding[0] + stride_h, shape.padding[1] + stride_w];
     if pixels > MAX_PIXELS || positions.iter().any(|&at| at > MAX_PIXELS) {
@@ -153,7 +165,15 @@ pub(super) fn grad_input(sizes: &Sizes, variant: Variant) -> Result<Option<Call>
     let params: GradInputParams = with(&sizes.words, &more);
     let (variant, pixels_each) = each(variant, pixels);
     let groups = pixels.div_ceil(pixels_each);
-    call(GRAD_INPUT, variant, &params, groups, tiles)
+    let enough = |tiles: usize| groups.saturating_mul(tiles * phases) >= THREADS;
+    let (variant, tiles) = tiles(variant, sizes.c4(), enough);
+    call(
+        GRAD_INPUT,
+        variant,
+        &params,
+        groups,
+        tiles.saturating_mul(phases),
+    )
 }
 
 /// `vec4`s of (r, s, c) a subgroup of the filters' gradient; twice as many in its variant WIDE.
@@ -203,6 +223,13 @@ fn either(variants: Vec<Variant>) -> Vec<Variant> {
     [variants, four].concat()
 }
 
+/// Each variant as it is and with more columns.
+pub(super) fn columns(variants: &[Variant]) -> Vec<Variant> {
+    let more = variants.iter().cloned();
+    let more = more.map(|variant| variant.set("COLUMNS", MORE_COLUMNS as i64));
+    variants.iter().cloned().chain(more).collect()
+}
+
 pub(super) fn kernels() -> [Kernel; 3] {
     let kernel = |shader, params, variants| Kernel {
         family: "conv",
@@ -210,16 +237,21 @@ pub(super) fn kernels() -> [Kernel; 3] {
         params,
         variants,
     };
+    let plain = columns(&either(vec![ForwardEpilogue::default().variant()]));
     [
         kernel(
             FORWARD,
             ForwardParams::FIELDS,
-            either(ForwardEpilogue::variants_without_stats()),
+            [
+                either(ForwardEpilogue::variants_without_stats()),
+                plain[plain.len() / 2..].to_vec(),
+            ]
+            .concat(),
         ),
         kernel(
             GRAD_INPUT,
             GradInputParams::FIELDS,
-            either(GradInputEpilogue::variants_without_sums()),
+            columns(&either(GradInputEpilogue::variants_without_sums())),
         ),
         kernel(GRAD_WEIGHT, GradWeightParams::FIELDS, all_flags(&["WIDE"])),
     ]

@@ -15,6 +15,7 @@ mod sum_groups;
 mod tile;
 mod ways;
 mod winograd;
+mod winograd_grad;
 
 use super::{Kernel, KernelError};
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,7 @@ pub use sum_groups::SumGroups;
 pub use tile::Tile;
 pub use ways::{Measured, Pass, Problem, Product, Tuning, Way, Ways};
 pub use winograd::Winograd;
+pub use winograd_grad::{WinogradGradInput, WinogradGradWeight};
 
 /// A convolution: `[N,H,W,C]` with filters `[R,S,C,K]` to `[N,Ho,Wo,K]`. Pairs are height, width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -122,6 +124,7 @@ pub(super) fn kernels() -> Vec<Kernel> {
         matrix::kernels().to_vec(),
         broadcast::kernels().to_vec(),
         winograd::kernels().to_vec(),
+        winograd_grad::kernels().to_vec(),
         vec![depthwise_forward::kernel()],
         depthwise::kernels(),
         strip::kernels().to_vec(),

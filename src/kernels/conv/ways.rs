@@ -28,7 +28,7 @@ pub enum Way {
     Matrices,
     /// The sums as they stand, by the kernels for software adapters.
     Direct,
-    /// Winograd's method, by the kernels for software adapters. Not of the filters' gradient.
+    /// Winograd's method, by the kernels for software adapters.
     Winograd,
 }
 

@@ -1,6 +1,9 @@
 //! Convolution, and what depthwise convolution and the fully connected layer share with it.
 
-use super::ways::{by_winograd, in_one_dispatch, winograd_pays};
+use super::ways::{
+    by_winograd, filters_by_winograd, forward_by_winograd, grad_input_by_winograd,
+    grad_weight_by_winograd, in_one_dispatch,
+};
 use super::{BiasGrad, Op, OpSpec, no_gradient};
 use crate::kernels::conv as kernels;
 use crate::kernels::conv::{Conv2dShape, Pass, Product};
@@ -249,8 +252,7 @@ pub(super) fn forward(
         software: lowering.target().software,
     };
     let way = lowering.way(Pass::Forward, shape);
-    let winograd = kernels::Winograd::forward(shape, kernel.epilogue);
-    let winograd = winograd_pays(lowering.target(), winograd, way);
+    let winograd = forward_by_winograd(lowering.target(), &kernel, way);
     let mut operands = three(lowering).to_vec();
     let more = [
         bias.then(|| lowering.input(2)),
@@ -261,8 +263,9 @@ pub(super) fn forward(
     // No two writable bindings of a dispatch may share bytes, touched or not.
     operands.extend(more.map(|used| used.unwrap_or_else(|| lowering.scratch(4))));
     if let Some(kernel) = winograd {
-        let behind = [operands[3], operands[4], operands[5]];
-        return by_winograd(lowering, kernel, three(lowering), behind);
+        let (filter, calls, lens) = (kernel.filter(), kernel.calls(), kernel.scratch_lens());
+        let three = three(lowering);
+        return by_winograd(lowering, filter, calls, lens, three, &operands[3..6]);
     }
     let call = in_one_dispatch(lowering.target(), &kernel);
     call_known(lowering, call, &operands)
@@ -322,7 +325,10 @@ pub(super) fn grad_weight(
         mapped,
         software: lowering.target().software,
     };
-    lowering.way(Pass::GradWeight, shape); // so that the dispatches are known as its
+    let way = lowering.way(Pass::GradWeight, shape);
+    if let Some(kernel) = grad_weight_by_winograd(lowering.target(), &kernel, way) {
+        return filters_by_winograd(lowering, &kernel);
+    }
     let calls = match lowering.target().product(Pass::GradWeight, shape) {
         Product::Tile(tile) => kernel.calls_in(tile),
         Product::Matrices(precision, side) => kernel.calls_in_matrices(precision, side),
@@ -388,12 +394,11 @@ pub(super) fn grad_input(
     } else {
         lowering.scratch(4)
     });
-    let winograd = kernels::Winograd::grad_input(kernel.shape, kernel.epilogue);
-    let winograd = winograd.filter(|_| !kernel.mapped);
-    match winograd_pays(lowering.target(), winograd, way) {
-        Some(winograd) => {
-            let behind = [operands[4], lowering.scratch(4), operands[3]];
-            by_winograd(lowering, winograd, three(lowering), behind)
+    match grad_input_by_winograd(lowering.target(), &kernel, way) {
+        Some(kernel) => {
+            let (filter, calls, lens) = (kernel.filter(), kernel.calls(), kernel.scratch_lens());
+            let three = three(lowering);
+            by_winograd(lowering, filter, calls, lens, three, &operands[3..5])
         }
         None => call_known(lowering, kernel.call(), &operands),
     }

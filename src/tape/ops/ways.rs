@@ -17,34 +17,80 @@ pub(super) fn in_one_dispatch(
     }
 }
 
-/// The kernels of Winograd's method, where they pay or are asked for and their operands fit into bindings.
-pub(super) fn winograd_pays(
+/// Whether to take Winograd's method: where it pays or is asked for, and what passes between its dispatches fits into bindings.
+fn winograd_pays(
     target: &Target,
-    kernel: Option<kernels::Winograd>,
+    pays: bool,
+    lens: Result<[usize; 3], KernelError>,
     way: Option<Way>,
-) -> Option<kernels::Winograd> {
-    let kernel = kernel.filter(|_| target.software)?;
-    let lens = kernel.scratch_lens().ok()?;
-    let fit = lens.iter().all(|&len| 4 * len as u64 <= target.max_binding);
-    let wanted = match way {
-        Some(way) => way == Way::Winograd,
-        None => kernel.pays(),
-    };
-    (fit && wanted).then_some(kernel)
+) -> bool {
+    let most = |lens: [usize; 3]| lens.into_iter().max().unwrap_or_default() as u64;
+    let fits = lens.is_ok_and(|lens| 4 * most(lens) <= target.max_binding);
+    let wanted = way.map_or(pays, |way| way == Way::Winograd);
+    target.software && fits && wanted
 }
 
-/// A convolution in four dispatches: of `[x, weight, y]`, with what the third call binds behind y.
+/// The forward pass by Winograd's method, where that is to be taken.
+pub(super) fn forward_by_winograd(
+    target: &Target,
+    kernel: &kernels::Conv2dForward,
+    way: Option<Way>,
+) -> Option<kernels::Winograd> {
+    kernels::Winograd::forward(kernel.shape, kernel.epilogue)
+        .filter(|it| winograd_pays(target, it.pays(), it.scratch_lens(), way))
+}
+
+/// The input's gradient by Winograd's method, where that is to be taken.
+pub(super) fn grad_input_by_winograd(
+    target: &Target,
+    kernel: &kernels::Conv2dGradInput,
+    way: Option<Way>,
+) -> Option<kernels::WinogradGradInput> {
+    kernels::WinogradGradInput::new(kernel.shape, kernel.epilogue)
+        .filter(|_| !kernel.mapped)
+        .filter(|it| winograd_pays(target, it.pays(), it.scratch_lens(), way))
+}
+
+/// The filters' gradient by Winograd's method, where that is to be taken.
+pub(super) fn grad_weight_by_winograd(
+    target: &Target,
+    kernel: &kernels::Conv2dGradWeight,
+    way: Option<Way>,
+) -> Option<kernels::WinogradGradWeight> {
+    kernels::WinogradGradWeight::new(kernel.shape)
+        .filter(|_| !kernel.mapped)
+        .filter(|it| winograd_pays(target, it.pays(), it.scratch_lens(), way))
+}
+
+/// The dispatches of a forward pass, or of an input's gradient, with what lies between them: of `[x, weight, y]` and what the last one
+/// binds behind y.
 pub(super) fn by_winograd(
     lowering: &mut Lowering<'_>,
-    kernel: kernels::Winograd,
+    filter: Result<Call, KernelError>,
+    calls: Result<[Call; 3], KernelError>,
+    lens: Result<[usize; 3], KernelError>,
     [x, weight, y]: [Operand; 3],
-    behind: [Operand; 3],
+    behind: &[Operand],
 ) -> Result<(), TapeError> {
-    let lens = lowering.check(kernel.scratch_lens())?;
-    let [u, v, m] = lens.map(|len| lowering.scratch(len));
-    let [first, second, third] = lowering.check(kernel.calls())?;
-    lowering.call_on_parameters(kernel.filter(), &[weight, u])?;
+    let [u, v, m] = lowering.check(lens)?.map(|len| lowering.scratch(len));
+    let [first, second, third] = lowering.check(calls)?;
+    lowering.call_on_parameters(filter, &[weight, u])?;
     lowering.call(Ok(first), &[x, v])?;
     lowering.call(Ok(second), &[v, u, m])?;
-    lowering.call(Ok(third), &[&[m, y], &behind[..]].concat())
+    lowering.call(Ok(third), &[&[m, y], behind].concat())
+}
+
+/// The dispatches of the filters' gradient.
+pub(super) fn filters_by_winograd(
+    lowering: &mut Lowering<'_>,
+    kernel: &kernels::WinogradGradWeight,
+) -> Result<(), TapeError> {
+    let lens = lowering.check(kernel.scratch_lens())?;
+    let [v, w, partial] = lens.map(|len| lowering.scratch(len));
+    let (x, grad_y, grad) = (lowering.input(0), lowering.input(1), lowering.output(0));
+    let [input, transform, product, filter] = lowering.check(kernel.calls())?;
+    lowering.call(Ok(input), &[x, v])?;
+    lowering.call(Ok(transform), &[grad_y, w])?;
+    lowering.call(Ok(product), &[v, w, partial])?;
+    lowering.call(Ok(filter), &[partial, grad])
 }

@@ -42,7 +42,7 @@ fn entry(kernel: &Kernel, variant: &Variant, file: &str, case: Option<&Case>, te
     if text.contains("enable subgroups;") || text.contains("subgroupBroadcast(") {
         features.push("subgroups");
     }
-    if case.is_some_and(|it| it.software) {
+    if text.contains("u64") {
         features.push("shader-int64"); // wgpu's own, no feature of WebGPU
     }
     if case.is_some_and(|it| it.matrices.is_some()) {
