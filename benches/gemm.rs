@@ -4,9 +4,13 @@ mod common;
 
 use common::{Line, quick, variants};
 use criterion::{Criterion, criterion_group, criterion_main};
+use half::f16;
 use kernels_tests::gemm::{self as reference, GemmShape};
-use kernels_tests::harness::{compare, pad, unpad};
+use kernels_tests::harness::{compare, gpu, pad, unpad};
+use kernels_tests::layout::half_words;
 use kernels_tests::random::Draw;
+use kinesic::gpu::Precision;
+use kinesic::kernels::conv::{Conv2dForward, Conv2dShape, Tile};
 use kinesic::kernels::gemm::MatMul;
 
 /// All sizes are multiples of 4, so that matrices have no padding rows.
@@ -68,5 +72,65 @@ fn matmul(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, matmul);
+/// A product that fills a GPU, by the base kernel in its largest tile and with the adapter's cooperative matrices. 64 rows are
+/// held against the reference: all would take the processor minutes.
+fn large(criterion: &mut Criterion) {
+    if gpu().is_software() && !quick() {
+        return;
+    }
+    let side = if quick() { 160 } else { 4096 };
+    let (shape, rows) = (Conv2dShape::linear(side, side, side), 64);
+    let mut draw = Draw::new("large gemm bench", 1);
+    let exact = |values: Vec<f64>| -> Vec<f64> {
+        let rounded = values.into_iter().map(|v| f16::from_f64(v).to_f64());
+        rounded.collect()
+    };
+    let a = exact(draw.tensor(side * side, 1.0));
+    let b = exact(draw.tensor(side * side, 1.0));
+    let few = GemmShape {
+        m: rows,
+        n: side,
+        k: side,
+    };
+    let last = (side - rows) * side;
+    let want = reference::matmul(few, &a[last..], &b);
+    let (a, b) = (pad(&a, side), pad(&b, side));
+    let kernel = Conv2dForward::new(shape, false);
+    let line = |variant| Line {
+        kernel: "gemm/matmul_a_b",
+        variant,
+        shape: format!("m{side}n{side}k{side}"),
+    };
+    // Roundings as a random walk, what matrix units cut off, and that of storage.
+    let check = |stored: f64| {
+        let want = &want;
+        move |what: &str, y: &[f32]| {
+            let depth = side as f64;
+            let sums = (4.0 * depth.sqrt() + depth / 8.0 + 4.0) * f64::powi(2.0, -24);
+            let wanted = want.value.iter().zip(&want.magnitude);
+            for (got, (value, size)) in y[last..].iter().zip(wanted) {
+                let far = (f64::from(*got) - value).abs();
+                let right = far <= sums * size + stored * value.abs();
+                assert!(right, "{what}: {got}, not {value}");
+            }
+        }
+    };
+    let call = kernel.call_in(Tile::ALL[0]).unwrap();
+    line("f32").measure_as_is(criterion, &call, &[&a, &b], check(0.0));
+    let halves = half_words(&b);
+    for precision in [Precision::F32, Precision::F16] {
+        let Some(side) = gpu().matrices().side(precision) else {
+            continue;
+        };
+        let call = kernel.call_in_matrices(precision, side).unwrap();
+        let filters = if side == 16 { &halves } else { &b };
+        let (variant, stored) = match precision {
+            Precision::F32 => ("f32_matrices", 0.0),
+            Precision::F16 => ("f16_matrices", f64::powi(2.0, -11)),
+        };
+        line(variant).measure_as_is(criterion, &call, &[&a, filters], check(stored));
+    }
+}
+
+criterion_group!(benches, matmul, large);
 criterion_main!(benches);

@@ -12,7 +12,7 @@ pub mod report;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use device::CHUNK;
-use kernels_tests::harness::{execute, gpu};
+use kernels_tests::harness::{execute, execute_as_is, gpu};
 use kinesic::gpu::{Precision, Timer};
 use kinesic::kernels::{Access, Call};
 use report::{Conditions, Lines, Measured};
@@ -128,6 +128,20 @@ impl Line<'_> {
         self.each_precision(criterion, calls, inputs, |calls| {
             Throughput::Bytes(calls[0].bytes_read() + calls[0].bytes_written())
         });
+    }
+
+    /// Runs one call in its own precision alone, hands its first output to `check`, which panics where it is wrong, and measures.
+    pub fn measure_as_is(
+        &self,
+        criterion: &mut Criterion,
+        call: &Call,
+        inputs: &[&[f32]],
+        check: impl Fn(&str, &[f32]),
+    ) {
+        check(&self.id(self.variant), &execute_as_is(call, inputs)[0]);
+        let throughput = Throughput::Elements(call.flops);
+        let calls = std::slice::from_ref(call);
+        self.time(criterion, self.variant, calls, inputs, throughput);
     }
 
     fn id(&self, variant: &str) -> String {

@@ -87,3 +87,12 @@ pub fn depthwise_unfilters(what: &str, shape: &Conv2dShape, stored: &[f32]) -> V
         .map(|i| rsc[i % window * shape.c + i / window])
         .collect()
 }
+
+/// Values as f16, two in the word of an f32: what `half_filters` makes of an even number of them.
+pub fn half_words(values: &[f32]) -> Vec<f32> {
+    let bits = |value: f32| u32::from(half::f16::from_f32(value).to_bits());
+    let pairs = values.chunks_exact(2);
+    pairs
+        .map(|pair| f32::from_bits(bits(pair[0]) | (bits(pair[1]) << 16)))
+        .collect()
+}

@@ -2,7 +2,7 @@
 //   y[n,oy,ox,k] = Σ_{r,s,c} x[n, oy·sh + r - ph, ox·sw + s - pw, c] · weight[r,s,c,k]     (0 outside x)
 //   BIAS: y += bias[k]     AFFINE: then y = y · scale[k] + shift[k]     RESIDUAL: then y += residual     RELU: then max(y, 0)
 //   STATS: mean[g,k] = Σ y / n     m2[g,k] = Σ (y - mean[g,k])²     over the n pixels of group g, of y as it is summed
-// Layout: as conv2d_forward. Factors are of the type of x, so in f16 the weights are rounded to it; sums are f32.
+// Layout: as conv2d_forward; where LARGE, weight is f16 (half_filters). Factors are of the type of x; sums are f32.
 // Work:   a workgroup makes 128 output pixels × 64 channels (WIDE: 128) in eight shares of 64 pixels × 16 (WIDE: 32) channels, a
 //         subgroup each; with fewer than eight subgroups in several rounds, with more some only fetch. The sum runs over rows of
 //         (r, s, c), STEP at a time: while the subgroups multiply those in workgroup memory, the lanes fetch the next. Then the
@@ -33,7 +33,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> x: array<vec4<Stored>>;
-@group(0) @binding(2) var<storage, read_write> weight: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> weight: array<Filters>;
 @group(0) @binding(3) var<storage, read_write> y: array<vec4<Stored>>;
 @group(0) @binding(4) var<storage, read_write> bias: array<vec4f>;
 @group(0) @binding(5) var<storage, read_write> affine: array<vec4f>;
@@ -58,7 +58,7 @@ fn advance(tap: vec3u) -> vec3u {
 // What a lane fetches for a step: a vec4 of (r, s, c) of several pixels, 0 where there is none, and a column of several rows of
 // weight, which beyond the end meet zeros of x or are not stored. Nothing waits for it before the next step.
 const VECTORS = STEP / 4u; const X_LOADS = PIXELS * VECTORS / LANES; const X_LINES = LANES / VECTORS; const W_LOADS = STEP / 8u;
-struct Fetched { x: array<vec4<Stored>, X_LOADS>, w: array<vec4f, W_LOADS> }
+struct Fetched { x: array<vec4<Stored>, X_LOADS>, w: array<Filters, W_LOADS> }
 fn fetch(lane: u32, first: u32, tap: vec3u, first_row: u32, first_column: u32) -> Fetched {
     var next = Fetched();
     let shift = tap.xy - vec2u(params.pad_h, params.pad_w);

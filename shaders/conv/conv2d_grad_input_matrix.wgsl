@@ -4,7 +4,7 @@
 //   ADD: grad_x += other     MASK: then grad_x = x > 0 ? grad_x : 0, for a rectified x
 //   MASK_MAP: the same for x = max(z · scale[c] + shift[c], 0), which is then not read
 //   REDUCE: sum[g,c] = Σ grad_x     product[g,c] = Σ grad_x · (z - mean[c]) · invstd[c]     over the pixels of group g
-// Layout: as conv2d_grad_input. Factors are of the type of grad_y, so in f16 weights and mapped gradients are rounded to it.
+// Layout: as conv2d_grad_input; where LARGE, weight is f16 (half_filters). Factors are of the type of grad_y, mapped ones too.
 // Work:   as conv2d_forward_matrix, for each phase of the stride on its own, as in conv2d_grad_input; weight is staged as it lies,
 //         [channels, STEP]. The 64 pixels of a share are a group of the column sums.
 // Needs:  cooperative matrices (wgpu's experimental feature) of side 8, or 16 where LARGE, which is for f16 alone; 32 KiB of
@@ -32,7 +32,7 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> grad_y: array<vec4<Stored>>;
-@group(0) @binding(2) var<storage, read_write> weight: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> weight: array<Filters>;
 @group(0) @binding(3) var<storage, read_write> grad_x: array<vec4<Stored>>;
 @group(0) @binding(4) var<storage, read_write> other: array<vec4<Stored>>; // without MAPPED
 // only MAPPED: @group(0) @binding(4) var<storage, read_write> z_y: array<vec4<Stored>>;
@@ -56,7 +56,7 @@ fn locate(phase: Phase, lane: u32, pixel: u32) {
 }
 // What a lane fetches for a step: a vec4 of (r, s, k) of several pixels, 0 where there is none, and of several channels of weight,
 // which beyond the end meet zeros or are not stored. Nothing waits for it before the next step.
-struct Fetched { g: array<vec4<Stored>, LOADS>, z: array<vec4<Stored>, LOADS>, w: array<vec4f, LOADS>, m: mat3x4f, there: u32 }
+struct Fetched { g: array<vec4<Stored>, LOADS>, z: array<vec4<Stored>, LOADS>, w: array<Filters, LOADS>, m: mat3x4f, there: u32 }
 fn fetch(phase: Phase, lane: u32, first: u32, tap: vec3u, channel: u32) -> Fetched {
     var next = Fetched(); let more = all(tap.xy < phase.taps); let source = tap.z - (tap.x * params.wo + tap.y) * params.k4;
 // only MAPPED:     next.m = mat3x4f(coefficients[tap.z], coefficients[params.k4 + tap.z], coefficients[2u * params.k4 + tap.z]);

@@ -10,6 +10,7 @@ const PATCH_ROW = 20u;
 const PATCH = 16u * PATCH_ROW; // of a share, in `sums`
 var<workgroup> sums: array<f32, SHARES * PATCH>;
 
+alias Filters = vec4f; // without LARGE
 const UNIT = 1u; // without LARGE
 var<workgroup> staged: array<Stored, STAGED>; // without LARGE
 fn stage(i: u32, v: vec4<Stored>) { staged[i] = v.x; staged[i + 1u] = v.y; staged[i + 2u] = v.z; staged[i + 3u] = v.w; } // without LARGE
@@ -17,6 +18,7 @@ alias MatrixA = coop_mat8x8<Stored, A>; // without LARGE
 alias MatrixB = coop_mat8x8<Stored, B>; // without LARGE
 alias MatrixC = coop_mat8x8<f32, C>; // without LARGE
 // Large matrices are loaded from vectors.
+// only LARGE: alias Filters = vec4<f16>;
 // only LARGE: const UNIT = 4u;
 // only LARGE: var<workgroup> staged: array<vec4<Stored>, STAGED / UNIT>;
 // only LARGE: fn stage(i: u32, v: vec4<Stored>) { staged[i / UNIT] = v; }

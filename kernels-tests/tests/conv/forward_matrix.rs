@@ -6,9 +6,10 @@ use half::f16;
 use kernels_tests::Reference;
 use kernels_tests::conv::Conv2dShape;
 use kernels_tests::harness::{execute_as_is, gpu, unpad};
+use kernels_tests::layout::half_words;
 use kernels_tests::random::Draw;
 use kinesic::gpu::{Matrices, Precision};
-use kinesic::kernels::conv::{self, Conv2dForward, ForwardEpilogue};
+use kinesic::kernels::conv::{self, Conv2dForward, ForwardEpilogue, HalfFilters};
 use kinesic::kernels::conv::{Pass, Way, Ways};
 use kinesic::kernels::{Access, padded};
 use kinesic::nn;
@@ -68,9 +69,46 @@ fn run(
     precision: Precision,
     side: usize,
 ) -> Vec<Vec<f32>> {
-    let inputs = problem.inputs(kernel.epilogue);
+    let mut inputs = problem.inputs(kernel.epilogue);
+    inputs[1] = filters_of(side, std::mem::take(&mut inputs[1]));
     let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
     execute_as_is(&kernel.call_in_matrices(precision, side).unwrap(), &inputs)
+}
+
+/// Filters as the kernel of this side binds them: two of f16 in a word for the large one.
+pub(super) fn filters_of(side: usize, filters: Vec<f32>) -> Vec<f32> {
+    if side < 16 {
+        return filters;
+    }
+    half_words(&filters)
+}
+
+#[test]
+fn half_filters_are_rounded_to_nearest() {
+    let draw = Draw::new("half filters", SEED).tensor(3 * 1024 + 4, 2.0);
+    let weight: Vec<f32> = draw.into_iter().map(|v| v as f32).collect();
+    let call = HalfFilters { len: weight.len() }.call().unwrap();
+    let got = execute_as_is(&call, &[&weight]).remove(0);
+    for (pair, word) in weight.chunks_exact(2).zip(got) {
+        for (value, shift) in pair.iter().zip([0, 16]) {
+            let bits = (word.to_bits() >> shift) & 0xffff;
+            let near = f16::from_bits(bits as u16).to_f32();
+            // WGSL leaves the way of rounding open: within a step, and exact where f16 holds the value.
+            assert!(
+                (near - value).abs() <= f32::powi(2.0, -10) * value.abs() + 1e-7,
+                "{value}: {near}"
+            );
+        }
+    }
+    let exact = [1.0, -0.5, 0.0, 1024.0];
+    let got = execute_as_is(&HalfFilters { len: 4 }.call().unwrap(), &[&exact]).remove(0);
+    let bits: Vec<u32> = got.iter().map(|v| v.to_bits()).collect();
+    let want: Vec<u32> = filters_of(16, exact.to_vec())
+        .iter()
+        .map(|v| v.to_bits())
+        .collect();
+    assert_eq!(bits, want);
+    assert!(HalfFilters { len: 6 }.call().is_err() && HalfFilters { len: 0 }.call().is_err());
 }
 
 fn kernel(shape: Conv2dShape, epilogue: ForwardEpilogue) -> Conv2dForward {
@@ -209,7 +247,9 @@ fn touches_what_the_base_kernel_touches() {
         let base = kernel.call().unwrap().stored(Precision::F16);
         for side in [8, 16] {
             let call = kernel.call_in_matrices(Precision::F16, side).unwrap();
-            assert_eq!(call.extents, base.extents, "{epilogue:?}");
+            let mut extents = call.extents.clone();
+            extents[1].bytes *= if side == 16 { 2 } else { 1 };
+            assert_eq!(extents, base.extents, "{epilogue:?}");
             assert_eq!(call.flops, base.flops);
             let last = call.extents.last().unwrap();
             assert_eq!(last.access == Access::Write, epilogue.stats);

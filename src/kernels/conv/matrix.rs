@@ -60,6 +60,15 @@ fn variant(variant: Variant, large: bool, columns: usize, shape: &Conv2dShape) -
     })
 }
 
+/// The call with filters of f16 where the matrices are large.
+fn half_filters(mut call: Call, large: bool) -> Call {
+    let filters = call.extents.iter_mut().find(|it| it.name == "weight");
+    if let Some(extent) = filters.filter(|_| large) {
+        extent.bytes /= 2;
+    }
+    call
+}
+
 /// Whether a side is one of the large matrices.
 fn is_large(kernel: &'static str, precision: Precision, side: usize) -> Result<bool, KernelError> {
     let large = side == 16 && precision == Precision::F16;
@@ -86,7 +95,8 @@ impl Conv2dShape {
 
 impl Conv2dForward {
     /// The dispatch with cooperative matrices of this side, 8 or, in f16, 16, whatever the device. In f16 the weights are rounded
-    /// to f16 as they are multiplied; sums are f32 in any case.
+    /// to f16 as they are multiplied, or before for side 16, which binds [`HalfFilters`](super::HalfFilters)'; sums are f32 in
+    /// any case.
     ///
     /// # Errors
     /// As [`Conv2dForward::call`], and [`KernelError::Argument`] for other sides.
@@ -101,7 +111,8 @@ impl Conv2dForward {
         let params = ForwardParams::of(&sizes, step(large) / 4, tiles[1])?;
         let variant = variant(self.epilogue.variant(), large, columns, &self.shape);
         let call = Call::new(FORWARD, variant, &params, (tiles[0] * tiles[1]) as u64)?;
-        Ok(self.bind_all(call, &sizes)?.stored(precision))
+        let call = self.bind_all(call, &sizes)?;
+        Ok(half_filters(call, large).stored(precision))
     }
 }
 
@@ -122,7 +133,7 @@ impl Conv2dGradInput {
         let workgroups = self.phases() * blocks * column_groups;
         let call = Call::new(GRAD_INPUT, variant, &params, workgroups as u64)?;
         let call = self.bind_all(call, &sizes, self.groups_in_matrices())?;
-        Ok(call.stored(precision))
+        Ok(half_filters(call, large).stored(precision))
     }
 
     /// Groups of the column sums where matrices are used.

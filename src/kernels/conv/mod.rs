@@ -8,6 +8,7 @@ mod epilogue;
 mod forward;
 mod grad_input;
 mod grad_weight;
+mod half_filters;
 mod matrix;
 mod sizes;
 mod strip;
@@ -26,6 +27,7 @@ pub use epilogue::{DepthwiseEpilogue, ForwardEpilogue, GradInputEpilogue};
 pub use forward::Conv2dForward;
 pub use grad_input::Conv2dGradInput;
 pub use grad_weight::Conv2dGradWeight;
+pub use half_filters::HalfFilters;
 pub use sum_groups::SumGroups;
 pub use tile::Tile;
 pub use ways::{Measured, Pass, Problem, Product, Tuning, Way, Ways};
@@ -128,7 +130,7 @@ pub(super) fn kernels() -> Vec<Kernel> {
         vec![depthwise_forward::kernel()],
         depthwise::kernels(),
         strip::kernels().to_vec(),
-        vec![sum_groups::kernel()],
+        vec![half_filters::kernel(), sum_groups::kernel()],
     ]
     .concat()
 }

@@ -1,7 +1,7 @@
 //! Convolution, and what depthwise convolution and the fully connected layer share with it.
 
 use super::ways::{
-    by_winograd, filters_by_winograd, forward_by_winograd, grad_input_by_winograd,
+    by_winograd, filters, filters_by_winograd, forward_by_winograd, grad_input_by_winograd,
     grad_weight_by_winograd, in_one_dispatch,
 };
 use super::{BiasGrad, Op, OpSpec, no_gradient};
@@ -267,7 +267,9 @@ pub(super) fn forward(
         let three = three(lowering);
         return by_winograd(lowering, filter, calls, lens, three, &operands[3..6]);
     }
-    let call = in_one_dispatch(lowering.target(), &kernel);
+    let product = lowering.target().product(Pass::Forward, shape);
+    operands[1] = filters(lowering, operands[1], product)?;
+    let call = in_one_dispatch(&kernel, product);
     call_known(lowering, call, &operands)
 }
 
@@ -400,7 +402,10 @@ pub(super) fn grad_input(
             let three = three(lowering);
             by_winograd(lowering, filter, calls, lens, three, &operands[3..5])
         }
-        None => call_known(lowering, kernel.call(), &operands),
+        None => {
+            operands[1] = filters(lowering, operands[1], kernel.product)?;
+            call_known(lowering, kernel.call(), &operands)
+        }
     }
 }
 

@@ -1,16 +1,32 @@
 //! A convolution in the way that was measured to be fastest, or that its kernels choose by themselves.
 
 use crate::kernels::conv as kernels;
-use crate::kernels::conv::{Pass, Product, Way};
+use crate::kernels::conv::{Product, Way};
 use crate::kernels::{Call, KernelError};
 use crate::tape::{Lowering, Operand, TapeError, Target};
 
+/// The filters of a convolution as the kernel binds them: as they are, or rounded to f16 by a dispatch, which is the same in all
+/// passes of a step and so done once.
+pub(super) fn filters(
+    lowering: &mut Lowering<'_>,
+    weight: Operand,
+    product: Product,
+) -> Result<Operand, TapeError> {
+    if !matches!(product, Product::Matrices(_, 16)) {
+        return Ok(weight);
+    }
+    let len = lowering.len(weight);
+    let half = lowering.scratch(len / 2);
+    lowering.call_on_parameters(kernels::HalfFilters { len }.call(), &[weight, half])?;
+    Ok(half)
+}
+
 /// The convolution in one dispatch; where it cannot be done in the way asked for, in the twin's own.
 pub(super) fn in_one_dispatch(
-    target: &Target,
     kernel: &kernels::Conv2dForward,
+    product: Product,
 ) -> Result<Call, KernelError> {
-    match target.product(Pass::Forward, kernel.shape) {
+    match product {
         Product::Tile(tile) => kernel.call_in(tile),
         Product::Matrices(precision, side) => kernel.call_in_matrices(precision, side),
         Product::Own => kernel.call(),
