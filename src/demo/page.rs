@@ -29,6 +29,8 @@ pub fn page(gpu: &Gpu, demo: &Demo, command: &str) -> Result<Report, DemoError> 
             "{} faces were drawn on the GPU as three databases of different people: one knows only the expression, one only the 17 action units, one only valence and arousal. The same small network was trained on all three twice, for {} steps each: without coupling, and with distribution matching and soft co-annotation, by which the tasks teach each other. Both were then asked about people whom they had never seen.",
             demo.pictures, demo.steps
         ),
+        findings: Vec::new(),
+        panels: Vec::new(),
         facts: facts(gpu, demo, command),
         tables: vec![comparison(demo), units(demo), confusion(coupled), confusion(uncoupled)],
         curves: vec![Curve {
