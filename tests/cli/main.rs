@@ -1,6 +1,7 @@
 //! The command line as scripts see it: exit codes, messages, files.
 
 mod bench;
+mod experiment;
 mod relate;
 mod train;
 

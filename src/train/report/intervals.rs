@@ -60,7 +60,7 @@ fn rows(plot: &Intervals) -> String {
     let x_at = |value: f64| x0 + (value - low) / (high - low) * (x1 - x0);
     let mut svg = open(plot, y1 + BOTTOM);
     // Writing to a string does not fail.
-    for value in ticks(low, high, 4.0) {
+    for value in ticks(low, high, 5.0) {
         let x = x_at(value);
         let text = tick(value, high - low);
         let _ = write!(svg, r#"<path class="grid" d="M{x:.1} {TOP}V{y1}"/>"#);
