@@ -147,11 +147,11 @@ fn headline(
                 format!(" ({low:+.3} to {high:+.3})")
             });
             let with = with_share(config, *share);
-            format!("{verdict}{with} by {mean:+.3}{interval}")
+            format!("{verdict}{with}, {mean:+.3}{interval}")
         })
         .collect();
     Some(match shown.as_slice() {
-        [] => format!("no difference in {name} shown"),
+        [] => format!("no difference shown in {name}"),
         shown => format!("{name} {}", shown.join(", ")),
     })
 }

@@ -117,7 +117,7 @@ fn the_report_says_what_is_shown_and_what_is_not() {
     assert_eq!(
         report.findings,
         [
-            "b, \"both\" against a: action unit F1 better with all of the action unit labels by +0.110 (+0.085 to +0.135)."
+            "b, \"both\" against a: action unit F1 better with all of the action unit labels, +0.110 (+0.085 to +0.135)."
         ]
     );
     let mut finished = finished;
@@ -126,7 +126,7 @@ fn the_report_says_what_is_shown_and_what_is_not() {
     let open = super::super::page(&config, &summary, "");
     assert_eq!(
         open.findings,
-        ["b, \"both\" against a: no difference in action unit F1 shown."]
+        ["b, \"both\" against a: no difference shown in action unit F1."]
     );
     let html = report.html();
     assert!(html.contains("<td class=\"above\">+0.110 <small>+0.085 to +0.135</small></td>"));
