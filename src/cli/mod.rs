@@ -7,6 +7,7 @@ mod bench_input;
 mod bench_plan;
 mod cache;
 mod check_data;
+mod compound;
 mod demo;
 mod eval;
 mod experiment;

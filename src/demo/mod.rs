@@ -4,8 +4,8 @@
 mod page;
 
 use crate::experiment::{
-    Assessor, Evaluation, ExperimentError, FacesConfig, Gallery, NetworkConfig, Observer,
-    StepsConfig, Trained, Training, World,
+    Assessor, Evaluation, ExperimentError, FacesConfig, FewShotConfig, Gallery, NetworkConfig,
+    Observer, StepsConfig, Trained, Training, World,
 };
 use crate::gpu::{Gpu, Precision};
 use crate::infer::{Model, Prediction, Reader};
@@ -122,7 +122,7 @@ pub fn run(gpu: &Gpu, size: Size, observer: &mut dyn Observer) -> Result<Demo, E
         ("coupled", training(size, 1.0)?),
     ];
     let faces = &trainings[0].1.faces;
-    let world = World::render(gpu, size.seed, faces, faces.databases.len(), SIDE)?;
+    let world = World::render(gpu, size.seed, faces, [faces.databases.len(), 0], SIDE)?;
     let rendered = start.elapsed().as_secs_f64();
     let train = Instant::now();
     let steps = match size.steps {
@@ -181,6 +181,7 @@ fn training(size: Size, coupling: f32) -> Result<Training, ExperimentError> {
             precision: size.precision.name().to_owned(),
             ..StepsConfig::default()
         },
+        few_shot: FewShotConfig::default(),
         objective: ObjectiveConfig {
             distribution_matching: 0.05 * coupling,
             soft_co_annotation: 0.5 * coupling,

@@ -97,9 +97,13 @@ pub(super) fn rows(demo: &Demo) -> Vec<(&'static str, [f64; 3])> {
         uncoupled.evaluation.values(),
         coupled.evaluation.values(),
     ];
-    let row = |(index, (_, name)): (usize, &(_, &'static str))| {
+    let row = |(index, (key, name)): (usize, &(&str, &'static str))| {
         let cell = |values: crate::experiment::Values| values[index].unwrap_or(f64::NAN);
-        (*name, columns.map(cell))
+        let name = match *key {
+            "compound_accuracy" => "compound accuracy, zero-shot",
+            _ => name,
+        };
+        (name, columns.map(cell))
     };
     // The mean over tasks is for grids, which compare it over several seeds.
     MEASURES.iter().enumerate().skip(1).map(row).collect()

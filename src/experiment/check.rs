@@ -1,6 +1,6 @@
 //! The ranges of an experiment's values.
 
-use super::config::{ExperimentConfig, LabelKind, Variant};
+use super::config::{CompoundBy, ExperimentConfig, LabelKind, Variant};
 use super::world::MOST_DATABASES;
 use crate::data::nearest;
 use crate::nn::Backbone;
@@ -101,6 +101,11 @@ fn databases(
 }
 
 fn train(config: &ExperimentConfig, rules: &OfGrid<'_>) -> Checked {
+    let few = &config.few_shot;
+    let shots = few.shots <= 10_000;
+    rules.holds("few_shot.shots", &few.shots, shots, "at most 10000")?;
+    let steps = few.steps <= 1_000_000;
+    rules.holds("few_shot.steps", &few.steps, steps, "at most 1000000")?;
     let train = &config.train;
     let steps = (1..=100_000_000).contains(&train.steps);
     rules.holds("train.steps", &train.steps, steps, "from 1 to 100000000")?;
@@ -134,6 +139,18 @@ fn one_variant(
         &format!("\"{}\"", variant.name),
         own,
         "a name of its own",
+    )?;
+    let few = &config.few_shot;
+    let can = match variant.compound {
+        CompoundBy::ZeroShot => true,
+        CompoundBy::FewShot => few.shots > 0 && !variant.single_task,
+        CompoundBy::FewShotTuned => few.shots > 0 && few.steps > 0 && !variant.single_task,
+    };
+    rules.holds(
+        &format!("{key}.compound"),
+        &variant.compound.name(),
+        can,
+        "zero_shot unless [few_shot] has shots, for few_shot_tuned also steps, and the variant is one network",
     )?;
     if let Some(own) = &variant.databases {
         databases(&format!("{key}.databases"), own, config, rules)?;

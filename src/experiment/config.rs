@@ -25,6 +25,8 @@ pub struct ExperimentConfig {
     pub faces: FacesConfig,
     /// Steps and optimiser.
     pub train: StepsConfig,
+    /// Compound expressions from a few labelled faces.
+    pub few_shot: FewShotConfig,
     /// The objective that all variants start from.
     pub objective: ObjectiveConfig,
     /// What is compared.
@@ -107,6 +109,40 @@ pub struct StepsConfig {
     pub precision: String,
 }
 
+/// Compound expressions from a few labelled faces of people who are in no other database.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FewShotConfig {
+    /// Labelled faces of each of the 15 classes; 0, for none.
+    pub shots: usize,
+    /// Steps in which the trunk is trained on with the head; 0, for none.
+    pub steps: u64,
+}
+
+/// How a variant tells compound expressions apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CompoundBy {
+    /// From expressions, action units and valence; nothing is trained on them.
+    #[default]
+    ZeroShot,
+    /// By a head on the trunk as it is, fitted to the shots of `[few_shot]`.
+    FewShot,
+    /// By such a head, with the trunk trained on for the steps of `[few_shot]`.
+    FewShotTuned,
+}
+
+impl CompoundBy {
+    /// Its name in a configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ZeroShot => "zero_shot",
+            Self::FewShot => "few_shot",
+            Self::FewShotTuned => "few_shot_tuned",
+        }
+    }
+}
+
 /// A way to train.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -118,6 +154,8 @@ pub struct Variant {
     pub single_task: bool,
     /// Shuffles the relatedness table's rows, by the seed, so that no expression keeps its own: a negative control; false.
     pub shuffled: bool,
+    /// How it tells compound expressions apart: zero_shot, few_shot or few_shot_tuned; `zero_shot`.
+    pub compound: CompoundBy,
     /// The labels of each training database, in place of those of `[faces]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub databases: Option<Vec<Vec<LabelKind>>>,
@@ -148,6 +186,7 @@ impl Default for ExperimentConfig {
             model: NetworkConfig::default(),
             faces: FacesConfig::default(),
             train: StepsConfig::default(),
+            few_shot: FewShotConfig::default(),
             objective: ObjectiveConfig::default(),
             variant: Vec::new(),
             comparison: Vec::new(),

@@ -1,11 +1,12 @@
 //! What a network knows about people whom it has not seen.
 
-use super::{ExperimentError, Unseen};
+use super::{ExperimentError, Gallery, Unseen};
 use crate::gpu::Gpu;
 use crate::infer::{Model, Output, Predictor, Reader};
 use crate::objective::compound::DU2014;
 use crate::objective::{Task, Tasks};
-use crate::train::metrics::{Accumulator, Metrics};
+use crate::train::metrics::{Accumulator, Metrics, largest};
+use crate::train::{FewShot, Shots};
 use serde::{Deserialize, Serialize};
 
 /// The measures of a report in its order, a key for scripts and a name for people; larger is better in each.
@@ -17,7 +18,7 @@ pub const MEASURES: [(&str, &str); 8] = [
     ("action_units_auc", "action unit AUC"),
     ("ccc_valence", "CCC valence"),
     ("ccc_arousal", "CCC arousal"),
-    ("compound_accuracy", "compound accuracy, zero-shot"),
+    ("compound_accuracy", "compound accuracy"),
 ];
 
 /// A value for each of [`MEASURES`], where there is one.
@@ -134,6 +135,52 @@ impl<'a> Assessor<'a> {
             compound,
         })
     }
+}
+
+/// The share of faces whose compound expression a head finds that is learned from a few faces, for each group of unseen people;
+/// `steps` train the trunk too.
+///
+/// # Errors
+/// [`ExperimentError::Train`].
+pub fn few_shot(
+    gpu: &Gpu,
+    model: &Model,
+    shots: &Gallery,
+    steps: u64,
+    unseen: [&Unseen; 2],
+) -> Result<[f64; 2], ExperimentError> {
+    let class = |shown: &Option<&str>| DU2014.iter().position(|it| Some(it.name) == *shown);
+    let labels: Vec<u32> = shots
+        .compound
+        .iter()
+        .filter_map(class)
+        .map(|it| it as u32)
+        .collect();
+    let names = DU2014.map(|class| class.name.to_owned());
+    let learner = FewShot {
+        steps,
+        ..FewShot::new("compound", names.into())
+    };
+    let shots = Shots {
+        pixels: &shots.pixels,
+        labels: &labels,
+    };
+    let learned = learner.learn(gpu, model, shots)?;
+    let predictor = gpu.block_on(Predictor::new(gpu, &learned, learner.batch))?;
+    let mut accuracies = [0.0; 2];
+    for (accuracy, unseen) in accuracies.iter_mut().zip(unseen) {
+        let outputs = gpu.block_on(predictor.run_all(&unseen.compound.pixels))?;
+        let found = outputs
+            .iter()
+            .map(|output| largest(&output.logits[..DU2014.len()]));
+        let shown = unseen.compound.compound.iter().map(class);
+        let right = found
+            .zip(shown)
+            .filter(|(found, shown)| found == shown)
+            .count();
+        *accuracy = right as f64 / unseen.compound.len().max(1) as f64;
+    }
+    Ok(accuracies)
 }
 
 /// The share of faces whose compound expression is found, zero-shot, from logits and what is shown; `None` where the tasks do

@@ -1,7 +1,7 @@
 //! Rendered faces with every label.
 
 use super::ExperimentError;
-use crate::data::synthetic::{Faces, Shown};
+use crate::data::synthetic::{Faces, Picture, Shown};
 use crate::gpu::Gpu;
 use crate::kernels::face::{Face, render};
 use crate::objective::Labels;
@@ -47,9 +47,19 @@ impl Gallery {
         count: usize,
         side: usize,
     ) -> Result<Self, ExperimentError> {
-        let pictures: Vec<_> = (first..first + count as u64)
-            .map(|index| stream.picture(index))
-            .collect();
+        let pictures = (first..first + count as u64).map(|index| stream.picture(index));
+        Self::of(gpu, &pictures.collect::<Vec<_>>(), side)
+    }
+
+    /// Renders some pictures.
+    ///
+    /// # Errors
+    /// [`ExperimentError::Kernel`].
+    pub(super) fn of(
+        gpu: &Gpu,
+        pictures: &[Picture],
+        side: usize,
+    ) -> Result<Self, ExperimentError> {
         let faces: Vec<Face> = pictures
             .iter()
             .map(|picture| studio(picture.face))

@@ -209,6 +209,7 @@ fn training(
         faces,
         au_share: if units { au_share } else { 1.0 },
         train: config.train.clone(),
+        few_shot: config.few_shot.clone(),
         relatedness: coupled.then(table),
         objective,
     }

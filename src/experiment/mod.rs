@@ -17,8 +17,8 @@ mod training;
 mod world;
 
 pub use config::{
-    Comparison, ExperimentConfig, FacesConfig, LabelKind, NetworkConfig, StepsConfig, Unlabelled,
-    Variant,
+    Comparison, CompoundBy, ExperimentConfig, FacesConfig, FewShotConfig, LabelKind, NetworkConfig,
+    StepsConfig, Unlabelled, Variant,
 };
 pub use error::ExperimentError;
 pub use evaluate::{Assessed, Assessor, Evaluation, MEASURES, Values};

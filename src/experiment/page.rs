@@ -304,6 +304,14 @@ fn notes(config: &ExperimentConfig, summary: &Summary) -> Vec<String> {
     if has(|it| it.single_task) {
         notes.push("A single-task variant is a network for each task, trained on the same pictures in the same order with that task's loss alone; what they say is joined.".to_owned());
     }
+    let few = &config.few_shot;
+    notes.push(match few.shots {
+        0 => "Compound accuracy is zero-shot: nothing was trained on compound expressions.".to_owned(),
+        shots => format!(
+            "Compound accuracy is zero-shot unless the variant says few-shot: then a new head is learned from {shots} faces of each of the 15 compound expressions, of people who are in no other database; tuned, with the trunk in {} steps.",
+            few.steps
+        ),
+    });
     if has(|it| it.shuffled) {
         notes.push("A shuffled table has its rows dealt to other expressions, by the seed, so that none keeps its own.".to_owned());
     }

@@ -1,8 +1,10 @@
 //! Runs what of a grid has no result yet.
 
+use super::evaluate::few_shot;
 use super::store::{Found, Store, Stored};
 use super::{
-    Assessor, Cell, ExperimentConfig, ExperimentError, Grid, Observer, Training, Values, World,
+    Assessor, Cell, CompoundBy, ExperimentConfig, ExperimentError, Grid, Observer, Training,
+    Values, World,
 };
 use crate::gpu::{Gpu, Precision, describe};
 use crate::train::{TrainError, write_atomically};
@@ -107,7 +109,8 @@ impl Experiment {
 
     fn world(&self, gpu: &Gpu, seed: u64) -> Result<World, ExperimentError> {
         let (faces, size) = (&self.config.faces, self.config.model.size);
-        World::render(gpu, seed, faces, self.config.databases(), size)
+        let counts = [self.config.databases(), self.config.few_shot.shots];
+        World::render(gpu, seed, faces, counts, size)
     }
 
     /// How long the rest takes, by a short trial of the next training: its pictures, some steps, its evaluation.
@@ -213,7 +216,14 @@ impl Experiment {
             let found: Vec<Found> = parts.iter().map(found).collect();
             let tasks = parts.iter().map(|stored| &stored.tasks);
             let joined: Vec<_> = tasks.zip(&found).collect();
-            let evaluation = Found::joined(&joined)?;
+            let mut evaluation = Found::joined(&joined)?;
+            if let [found] = found.as_slice() {
+                evaluation.compound = match self.config.variant[cell.variant].compound {
+                    CompoundBy::ZeroShot => evaluation.compound,
+                    CompoundBy::FewShot => found.few_shot,
+                    CompoundBy::FewShotTuned => found.few_shot_tuned,
+                };
+            }
             measured.push(Measured {
                 cell: cell.clone(),
                 values: evaluation.values(),
@@ -257,6 +267,18 @@ fn result(
     let found = |unseen| Ok(Found::new(&model, unseen, assessor.assess(unseen)?));
     let found = [&world.validation, &world.test].map(found);
     let [validation, test]: [Result<Found, ExperimentError>; 2] = found;
+    let (mut validation, mut test) = (validation?, test?);
+    let few = &training.few_shot;
+    let learn = |steps| {
+        let unseen = [&world.validation, &world.test];
+        few_shot(gpu, &model, &world.shots, steps, unseen)
+    };
+    if few.shots > 0 {
+        [validation.few_shot, test.few_shot] = learn(0)?.map(Some);
+        if few.steps > 0 {
+            [validation.few_shot_tuned, test.few_shot_tuned] = learn(few.steps)?.map(Some);
+        }
+    }
     let text = serde_json::to_value(training);
     Ok(Stored {
         name: name.to_owned(),
@@ -264,8 +286,8 @@ fn result(
         adapter: describe(gpu.info()),
         seconds: start.elapsed().as_secs_f64(),
         tasks: model.tasks.clone(),
-        validation: validation?,
-        test: test?,
+        validation,
+        test,
     })
 }
 

@@ -26,6 +26,12 @@ pub struct Found {
     /// The numbers.
     #[serde(flatten)]
     pub evaluation: Evaluation,
+    /// Accuracy over the compound expressions by a head that was fitted to a few faces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub few_shot: Option<f64>,
+    /// The same with the trunk trained on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub few_shot_tuned: Option<f64>,
     /// For a network that lacks a task, from which compound expressions are scored together with others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<Answer>,
@@ -73,6 +79,7 @@ impl Found {
         Self {
             evaluation: assessed.evaluation,
             answers,
+            ..Self::default()
         }
     }
 

@@ -188,18 +188,33 @@ fn chance(measured: &[Measured]) -> BTreeMap<&'static str, f64> {
     chance
 }
 
-/// The value of a measure in a cell.
-fn value(
-    measured: &[Measured],
-    variant: usize,
-    au_share: f64,
-    seed: u64,
-    measure: usize,
-) -> Option<f64> {
-    let found = measured
+/// A cell with what came out.
+fn cell(measured: &[Measured], variant: usize, au_share: f64, seed: u64) -> Option<&Measured> {
+    measured
         .iter()
-        .find(|it| (it.cell.variant, it.cell.au_share, it.cell.seed) == (variant, au_share, seed));
-    found.and_then(|it| it.values[measure])
+        .find(|it| (it.cell.variant, it.cell.au_share, it.cell.seed) == (variant, au_share, seed))
+}
+
+/// The values of a measure in two variants under each seed that both have. None at all where one network stands in both and
+/// gives the same: such a difference says nothing.
+fn pairs(
+    config: &ExperimentConfig,
+    measured: &[Measured],
+    [of, to]: [usize; 2],
+    au_share: f64,
+    measure: usize,
+) -> Vec<(f64, f64)> {
+    let both = |&seed: &u64| {
+        let at = |variant| cell(measured, variant, au_share, seed);
+        let (of, to) = (at(of)?, at(to)?);
+        let pair = of.values[measure].zip(to.values[measure])?;
+        Some((pair, of.cell.parts == to.cell.parts && pair.0 == pair.1))
+    };
+    let pairs: Vec<_> = config.seeds.iter().filter_map(both).collect();
+    match pairs.iter().all(|(_, same)| *same) {
+        true => Vec::new(),
+        false => pairs.into_iter().map(|(pair, _)| pair).collect(),
+    }
 }
 
 fn means(config: &ExperimentConfig, measured: &[Measured]) -> Vec<Mean> {
@@ -208,7 +223,8 @@ fn means(config: &ExperimentConfig, measured: &[Measured]) -> Vec<Mean> {
         for &au_share in &config.au_shares {
             for (index, (measure, _)) in MEASURES.iter().enumerate() {
                 let seeds = config.seeds.iter();
-                let values = seeds.filter_map(|&s| value(measured, place, au_share, s, index));
+                let cells = seeds.filter_map(|&seed| cell(measured, place, au_share, seed));
+                let values = cells.filter_map(|it| it.values[index]);
                 if let Some(spread) = Spread::of(&values.collect::<Vec<_>>()) {
                     means.push(Mean {
                         variant: variant.name.clone(),
@@ -232,9 +248,7 @@ fn differences(config: &ExperimentConfig, measured: &[Measured]) -> Vec<Differen
         };
         for &au_share in &config.au_shares {
             for (index, (measure, _)) in MEASURES.iter().enumerate() {
-                let at = |variant, seed| value(measured, variant, au_share, seed, index);
-                let seeds = config.seeds.iter();
-                let pairs = seeds.filter_map(|&seed| at(of, seed).zip(at(to, seed)));
+                let pairs = pairs(config, measured, [of, to], au_share, index);
                 if let Some(spread) = Spread::of_differences(pairs) {
                     differences.push(Difference {
                         of: comparison.of.clone(),

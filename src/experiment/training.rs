@@ -1,7 +1,9 @@
 //! One training of a grid: what it is, as data, and how it runs.
 
 use super::mix::Mix;
-use super::{ExperimentError, FacesConfig, NetworkConfig, Observer, StepsConfig, World};
+use super::{
+    ExperimentError, FacesConfig, FewShotConfig, NetworkConfig, Observer, StepsConfig, World,
+};
 use crate::gpu::{Gpu, Precision};
 use crate::infer::{Images, Model};
 use crate::kernels::optim::{AdamConstants, Optimizer};
@@ -29,6 +31,8 @@ pub struct Training {
     pub au_share: f64,
     /// Steps and optimiser.
     pub train: StepsConfig,
+    /// What is learned afterwards from a few faces.
+    pub few_shot: FewShotConfig,
     /// The objective.
     pub objective: ObjectiveConfig,
     /// The relatedness table, where there is a coupling.

@@ -111,6 +111,10 @@ fn values_that_cannot_be_name_line_and_range() {
             "grid.toml:12: train.batch = 25, but it must be a multiple of the number of databases",
         ),
         (
+            format!("{SMALL}compound = \"few_shot\"\n"),
+            "grid.toml:11: variant.2.compound = few_shot, but it must be zero_shot unless [few_shot] has shots",
+        ),
+        (
             format!("{SMALL}[model]\nsize = 31\n"),
             "grid.toml:12: model.size = 31, but it must be even",
         ),
@@ -135,5 +139,6 @@ fn the_grids_that_come_with_the_program_are_read() {
     assert_eq!(grid("budgets"), (70, 5));
     assert_eq!(grid("control"), (30, 5));
     assert_eq!(grid("form"), (30, 5));
-    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 4);
+    assert_eq!(grid("compounds"), (10, 5));
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 5);
 }

@@ -42,6 +42,7 @@ fn a_result_is_found_by_what_its_training_depends_on() {
         "model.size=16",
         "faces.pictures=100",
         "faces.unlabelled=keep",
+        "few_shot.shots=5",
         "objective.action_units=0.5",
     ] {
         assert_eq!(store.load(&training(&[set])).unwrap(), None, "{set}");

@@ -32,7 +32,7 @@ fn sample() -> (ExperimentConfig, Finished) {
                 variant,
                 au_share,
                 seed,
-                parts: vec![0],
+                parts: vec![variant],
             },
             values,
             chances,
@@ -138,4 +138,21 @@ fn the_report_says_what_is_shown_and_what_is_not() {
         text.contains("0.500   0.610   +0.110  95 % +0.085 to +0.135  better"),
         "{text}"
     );
+}
+
+#[test]
+fn one_network_in_two_variants_is_compared_only_where_it_answers_differently() {
+    let (config, mut finished) = sample();
+    for it in &mut finished.measured {
+        it.cell.parts = vec![0];
+        it.values[0] = Some(0.5);
+    }
+    let summary = Summary::new(&config, &finished, People::Test);
+    assert!(summary.mean("a", 1.0, "mean_over_tasks").is_some());
+    let keys: Vec<_> = summary.differences.iter().map(|it| it.measure).collect();
+    assert_eq!(keys, ["action_units_f1"; 2]);
+    // A tie under one seed is a pair as any other.
+    finished.measured[3].values[3] = finished.measured[2].values[3];
+    let summary = Summary::new(&config, &finished, People::Test);
+    assert_eq!(summary.differences[0].spread.count, 3);
 }
