@@ -13,7 +13,7 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example: kinesic experiment configs/experiments/tasks.toml --out runs/tasks\n\nEach training's result is kept in the folder as soon as it is there. A grid that was stopped or killed goes on with the same \
-                  command, and one that was changed trains what is new. Try it with --set 'seeds=[1, 2]' --set train.steps=50."
+                  command, and one that was changed trains what is new; results of this version of the program are taken as they are. Try it with --set 'seeds=[1, 2]' --set train.steps=50."
 )]
 pub(super) struct ExperimentArgs {
     /// The grid: variants, seeds, label budgets

@@ -29,13 +29,14 @@ pub fn page(config: &ExperimentConfig, summary: &Summary, command: &str) -> Repo
     if config.au_shares.len() > 1 {
         panels.push(budgets(config, summary));
     }
-    let mut tables: Vec<Table> = config
-        .comparison
-        .iter()
-        .map(|comparison| difference_table(config, summary, comparison))
-        .collect();
     let shares = config.au_shares.iter();
-    tables.extend(shares.map(|&share| mean_table(config, summary, share)));
+    let means = shares.map(|&share| mean_table(config, summary, share));
+    let differences = difference_tables(config, summary);
+    // With one budget the means fit into one table, which says most.
+    let tables = match config.au_shares.len() {
+        1 => means.chain(differences).collect(),
+        _ => differences.into_iter().chain(means).collect(),
+    };
     Report {
         title: summary.title.clone(),
         summary: config.text.trim().to_owned(),
@@ -104,14 +105,21 @@ fn with_share(config: &ExperimentConfig, share: f64) -> String {
     }
 }
 
-/// A sentence for each comparison.
+/// A sentence for each comparison: what is shown, then what is not.
 fn findings(config: &ExperimentConfig, summary: &Summary) -> Vec<String> {
     let mut findings = Vec::new();
     for comparison in &config.comparison {
-        let said: Vec<String> = HEADLINES
-            .iter()
-            .filter_map(|&index| headline(config, summary, comparison, index))
-            .collect();
+        let (mut said, mut open) = (Vec::new(), Vec::new());
+        for index in HEADLINES {
+            match headline(config, summary, comparison, index) {
+                Some(shown) if shown.is_empty() => open.push(MEASURES[index].1),
+                Some(shown) => said.push(format!("{} {}", MEASURES[index].1, shown.join(", "))),
+                None => {}
+            }
+        }
+        if !open.is_empty() {
+            said.push(format!("no difference shown in {}", open.join(", ")));
+        }
         if !said.is_empty() {
             let (of, to) = (&comparison.of, &comparison.to);
             findings.push(format!("{of} against {to}: {}.", said.join("; ")));
@@ -120,14 +128,14 @@ fn findings(config: &ExperimentConfig, summary: &Summary) -> Vec<String> {
     findings
 }
 
-/// What is shown in one measure, by budget; `None` where nothing was measured.
+/// The differences that are shown in one measure, by budget; `None` where nothing was measured.
 fn headline(
     config: &ExperimentConfig,
     summary: &Summary,
     comparison: &Comparison,
     index: usize,
-) -> Option<String> {
-    let (key, name) = MEASURES[index];
+) -> Option<Vec<String>> {
+    let key = MEASURES[index].0;
     let (of, to) = (&comparison.of, &comparison.to);
     let shares = config.au_shares.iter();
     let found = shares.filter_map(|&share| Some((share, summary.difference(of, to, share, key)?)));
@@ -136,24 +144,19 @@ fn headline(
         return None;
     }
     let shown = found.iter().filter(|(_, it)| it.verdict != Verdict::Open);
-    let shown: Vec<String> = shown
-        .map(|(share, it)| {
-            let verdict = match it.verdict {
-                Verdict::Worse => "worse",
-                _ => "better",
-            };
-            let mean = it.spread.mean;
-            let interval = it.spread.interval.map_or(String::new(), |[low, high]| {
-                format!(" ({low:+.3} to {high:+.3})")
-            });
-            let with = with_share(config, *share);
-            format!("{verdict}{with}, {mean:+.3}{interval}")
-        })
-        .collect();
-    Some(match shown.as_slice() {
-        [] => format!("no difference shown in {name}"),
-        shown => format!("{name} {}", shown.join(", ")),
-    })
+    let shown = shown.map(|(share, it)| {
+        let verdict = match it.verdict {
+            Verdict::Worse => "worse",
+            _ => "better",
+        };
+        let mean = it.spread.mean;
+        let interval = it.spread.interval.map_or(String::new(), |[low, high]| {
+            format!(" ({low:+.3} to {high:+.3})")
+        });
+        let with = with_share(config, *share);
+        format!("{verdict}{with}, {mean:+.3}{interval}")
+    });
+    Some(shown.collect())
 }
 
 fn ends(spread: &Spread) -> [f64; 3] {
@@ -161,24 +164,31 @@ fn ends(spread: &Spread) -> [f64; 3] {
     [low, spread.mean, high]
 }
 
-/// For each comparison the differences of all measures, a colour a budget.
+/// For each comparison the differences of all measures that have one, a colour a budget.
 fn gains(config: &ExperimentConfig, summary: &Summary) -> Panel {
     let plot = |comparison: &Comparison| {
         let (of, to) = (&comparison.of, &comparison.to);
+        let found = |share, index: usize| summary.difference(of, to, share, MEASURES[index].0);
+        let shares = &config.au_shares;
+        let measured = |index: &usize| shares.iter().any(|&share| found(share, *index).is_some());
+        let measures: Vec<usize> = (0..MEASURES.len()).filter(measured).collect();
         let series = |&share: &f64| IntervalSeries {
             name: match config.au_shares.len() {
-                1 => "difference".to_owned(),
+                1 => String::new(),
                 _ => format!("{} of the AU labels", share_name(share)),
             },
-            values: MEASURES
+            values: measures
                 .iter()
-                .map(|(key, _)| Some(ends(&summary.difference(of, to, share, key)?.spread)))
+                .map(|&index| Some(ends(&found(share, index)?.spread)))
                 .collect(),
         };
         Intervals {
-            title: format!("{of} minus {to}"),
+            title: minus(comparison),
             label: "difference".to_owned(),
-            places: SHORT.map(str::to_owned).into(),
+            places: measures
+                .iter()
+                .map(|&index| SHORT[index].to_owned())
+                .collect(),
             series: config.au_shares.iter().map(series).collect(),
             layout: Layout::Rows,
         }
@@ -219,18 +229,41 @@ fn budgets(config: &ExperimentConfig, summary: &Summary) -> Panel {
     }
 }
 
-fn difference_table(
-    config: &ExperimentConfig,
-    summary: &Summary,
-    comparison: &Comparison,
-) -> Table {
-    let (of, to) = (&comparison.of, &comparison.to);
-    let columns: Vec<String> = match config.au_shares.as_slice() {
-        [_] => vec!["difference".to_owned()],
-        shares => shares.iter().map(|&share| share_name(share)).collect(),
+/// A table of all comparisons with one budget; with several a table for each comparison with a column for each budget.
+fn difference_tables(config: &ExperimentConfig, summary: &Summary) -> Vec<Table> {
+    let text = "Mean of the differences by seed and its 95 % interval; in colour where it does not hold zero.";
+    if let [share] = config.au_shares.as_slice() {
+        let columns = config.comparison.iter().map(|it| (it, *share));
+        let columns = columns.map(|column| (minus(column.0), column)).collect();
+        return vec![difference_table(
+            "Paired differences",
+            text,
+            columns,
+            summary,
+        )];
+    }
+    let text = format!("{text} A column for each share of the action unit labels.");
+    let table = |comparison| {
+        let shares = config.au_shares.iter();
+        let columns = shares.map(|&share| (share_name(share), (comparison, share)));
+        difference_table(&minus(comparison), &text, columns.collect(), summary)
     };
-    let cell = |share: f64, key: &str| {
-        let found = summary.difference(of, to, share, key);
+    config.comparison.iter().map(table).collect()
+}
+
+fn minus(comparison: &Comparison) -> String {
+    format!("{} minus {}", comparison.of, comparison.to)
+}
+
+/// A row for each measure, a column for each named comparison with a budget.
+fn difference_table(
+    title: &str,
+    text: &str,
+    columns: Vec<(String, (&Comparison, f64))>,
+    summary: &Summary,
+) -> Table {
+    let cell = |(comparison, share): (&Comparison, f64), key: &str| {
+        let found = summary.difference(&comparison.of, &comparison.to, share, key);
         found.map_or(Cell::Missing, |found| Cell::Difference {
             mean: found.spread.mean,
             interval: found.spread.interval,
@@ -238,24 +271,18 @@ fn difference_table(
     };
     let row = |(key, name): &(&str, &str)| Row {
         name: (*name).to_owned(),
-        cells: config
-            .au_shares
+        cells: columns
             .iter()
-            .map(|&share| cell(share, key))
+            .map(|(_, column)| cell(*column, key))
             .collect(),
     };
-    let budgets = match config.au_shares.len() {
-        1 => "",
-        _ => " A column for each share of the action unit labels.",
-    };
+    let there = |row: &Row| row.cells.iter().any(|cell| *cell != Cell::Missing);
     Table {
-        title: format!("{of} minus {to}"),
-        text: format!(
-            "Mean of the differences by seed and its 95 % interval; in colour where it does not hold zero.{budgets}"
-        ),
+        title: title.to_owned(),
+        text: text.to_owned(),
         corner: "measure".to_owned(),
-        columns,
-        rows: MEASURES.iter().map(row).collect(),
+        rows: MEASURES.iter().map(row).filter(there).collect(),
+        columns: columns.iter().map(|(name, _)| name.clone()).collect(),
         shading: Shading::Plain,
         decimals: 3,
     }

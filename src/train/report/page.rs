@@ -150,7 +150,8 @@ fn figure<'a>(title: &str, drawing: &str, names: impl Iterator<Item = &'a str>) 
     let title = escape(title);
     let mut html = format!("<figure><figcaption>{title}</figcaption>{drawing}");
     html.push_str("<p class=\"legend\">");
-    for (index, name) in names.enumerate() {
+    let named = names.enumerate().filter(|(_, name)| !name.is_empty());
+    for (index, name) in named {
         let color = svg::color(index);
         let _ = write!(
             html,
