@@ -5,6 +5,7 @@
 pub mod cli;
 pub mod data;
 pub mod demo;
+pub mod experiment;
 mod folders;
 pub mod gpu;
 pub mod infer;

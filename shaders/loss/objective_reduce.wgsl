@@ -1,10 +1,11 @@
 // objective_reduce: the values of the objective from the images' terms, and what every gradient must know of the batch.
-//   loss[t] = Σ_images term[t] / Σ_images share[t]      total = Σ_t weight[t] loss[t]
+//   loss[t] = Σ_images term[t] / Σ_images share[t]      total = Σ_t weight[t] loss[t], for uncertainty the first three as
+//   weight[t] (loss[t] / m + log m), m = max(loss[t], 1e-3), where an image carries them
 //   L_va = 1 - (CCC_valence + CCC_arousal) / 2 over the labelled images, 0 for fewer than two;  CCC = 2 cov(y, p) / D,
 //   D = max(var(y) + var(p) + (mean(y) - mean(p))², 1e-8), population moments
 // Layout: labels and scratch as objective_terms has them; losses [8]: expression, action units, valence and arousal,
 //         distribution matching, soft co-annotation, co-annotated action units, total, images present. Writes 16 after the
-//         scratch's rows: 5 factors weight[t] / Σ share[t], 3 unused, and for each axis mean(y), CCC, -w_va / (n D), unused.
+//         scratch's rows: 5 factors ∂total/∂loss[t] / Σ share[t], 3 unused, and for each axis mean(y), CCC, -∂total/∂L_va / (n D), unused.
 // Work:   one workgroup; a lane sums every 64th image, then a tree in fixed order; moments in two passes, mean first.
 // Needs:  default limits.
 
@@ -16,10 +17,12 @@ struct Params {
     weight_valence_arousal: f32,
     weight_distribution_matching: f32,
     weight_soft_co_annotation: f32,
+    uncertainty: u32,
 }
 
 const LANES = 64u;
 const GUARD = 1e-8; // of D, where every label and prediction is the same
+const FLOOR = 1e-3; // below it a task's weight by uncertainty grows no more
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> labels: array<vec4u>;
@@ -108,26 +111,35 @@ fn objective_reduce(@builtin(local_invocation_index) lane: u32) {
     let unlike = select(products.zw / divisor, 1.0 - ccc, guarded);
     let slope = select(ccc, vec2f(), guarded); // a guarded divisor does not move
     let moves = others.z >= 2.0;
-    let scale = select(vec2f(), -params.weight_valence_arousal / (divisor * others.z), moves);
-
-    let weights = vec4f(
-        params.weight_expression,
-        params.weight_action_units,
-        params.weight_distribution_matching,
-        params.weight_soft_co_annotation,
-    );
     let factors = select(vec4f(), 1.0 / shares, shares > vec4f());
     let values = terms * factors;
     let co_factor = select(0.0, 1.0 / others.y, others.y > 0.0);
     let co_value = others.x * co_factor;
     let valence_arousal = select(0.0, 0.5 * (unlike.x + unlike.y), moves);
+
+    // The labelled tasks: their slopes in the total, and their parts of it.
+    let tasks = vec3f(values.xy, valence_arousal);
+    var slopes = vec3f(params.weight_expression, params.weight_action_units, params.weight_valence_arousal);
+    var parts = slopes * tasks;
+    if params.uncertainty > 0u {
+        let carried = vec3<bool>(shares.x > 0.0, shares.y > 0.0, moves);
+        let floored = max(tasks, vec3f(FLOOR));
+        parts = select(vec3f(), slopes * (tasks / floored + log(floored)), carried);
+        slopes /= floored;
+    }
+    let weights = vec4f(
+        slopes.xy,
+        params.weight_distribution_matching,
+        params.weight_soft_co_annotation,
+    );
+    let scale = select(vec2f(), -slopes.z / (divisor * others.z), moves);
     losses[0] = values.x;
     losses[1] = values.y;
     losses[2] = valence_arousal;
     losses[3] = values.z;
     losses[4] = values.w;
     losses[5] = co_value;
-    losses[6] = dot(weights, values) + weights.w * co_value + params.weight_valence_arousal * valence_arousal;
+    losses[6] = parts.x + parts.y + parts.z + dot(weights.zw, values.zw) + weights.w * co_value;
     losses[7] = shares.z;
 
     let head = params.rows * params.batch;

@@ -1,14 +1,12 @@
 //! `kinesic demo`.
 
-use super::progress::Progress;
+use super::watcher::Watcher;
 use super::{Common, Failure};
-use crate::demo::{self, Observer, Size};
+use crate::demo::{self, Size};
 use crate::gpu::Precision;
 use crate::train::write_atomically;
 use clap::Args;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: kinesic demo --out runs/demo")]
@@ -30,33 +28,6 @@ pub(super) struct DemoArgs {
     precision: String,
 }
 
-struct Watcher {
-    progress: Option<Progress>,
-    stop: Arc<AtomicBool>,
-}
-
-impl Observer for Watcher {
-    fn stage(&mut self, name: &str, steps: Option<u64>) {
-        if let Some(progress) = self.progress.take() {
-            progress.finish();
-        }
-        match steps {
-            Some(steps) => self.progress = Some(Progress::new(name, steps, 0)),
-            None => eprintln!("{name}"),
-        }
-    }
-
-    fn step(&mut self, done: u64, images_per_second: f64, loss: f32) {
-        if let Some(progress) = &mut self.progress {
-            progress.update(done, images_per_second, f64::from(loss));
-        }
-    }
-
-    fn stop(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
-}
-
 pub(super) fn run(common: &Common, args: &DemoArgs) -> Result<(), Failure> {
     if !(args.seconds > 0.0 && args.seconds <= 1e6) {
         return Err(Failure::Input(anyhow::anyhow!(
@@ -71,10 +42,7 @@ pub(super) fn run(common: &Common, args: &DemoArgs) -> Result<(), Failure> {
         eprintln!("the adapter has no f16 (shader-f16): training in f32");
         precision = Precision::F32;
     }
-    let mut watcher = Watcher {
-        progress: None,
-        stop: super::interrupt()?,
-    };
+    let mut watcher = Watcher::new()?;
     let size = Size {
         seconds: args.seconds,
         steps: args.steps,
@@ -82,10 +50,7 @@ pub(super) fn run(common: &Common, args: &DemoArgs) -> Result<(), Failure> {
         precision,
         ..Size::default()
     };
-    let demo = match demo::run(&gpu, size, &mut watcher) {
-        Err(demo::DemoError::Stopped) => return Err(Failure::Interrupted),
-        other => other?,
-    };
+    let demo = demo::run(&gpu, size, &mut watcher)?;
     let command = std::env::args().collect::<Vec<_>>().join(" ");
     let report = demo::page(&gpu, &demo, &command)?;
     let weights = demo.outcomes[1]

@@ -1,14 +1,12 @@
 //! `kinesic eval`.
 
+use super::compound::{Faces, Few, few_shot, zero_shot};
 use super::{Common, Failure, load_model};
-use crate::data::{Cache, Database, Row, Sequence, Table, read_pairs};
+use crate::data::{Row, Table, read_pairs};
 use crate::gpu::Gpu;
-use crate::infer::{Model, Output, Predictor, Reader};
-use crate::objective::compound::DU2014;
+use crate::infer::{Model, Output, Predictor};
 use crate::train::evaluate;
-use crate::train::metrics::{
-    ClassMetrics, TaskMetrics, Verification, class_metrics, cosine, verification,
-};
+use crate::train::metrics::{ClassMetrics, TaskMetrics, Verification, cosine, verification};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -18,11 +16,13 @@ use std::path::{Path, PathBuf};
 enum Compound {
     /// Scores from expressions, action units and valence; nothing is trained
     Zero,
+    /// From a new head on the network's features, learned from the few faces of --shots
+    Few,
 }
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example: kinesic eval runs/fer/best.safetensors --data fer2013/public_test.csv --json -"
+    after_help = "Example: kinesic eval runs/fer/best.safetensors --data fer2013/public_test.csv --json -\n\nFew-shot: kinesic eval runs/fer/best.safetensors --data compounds.csv --compound few --shots few.csv"
 )]
 pub(super) struct EvalArgs {
     /// The weights, written by `train` or `demo`
@@ -36,6 +36,12 @@ pub(super) struct EvalArgs {
     /// Also compound expressions, from the table's `compound` column
     #[arg(long, value_enum)]
     compound: Option<Compound>,
+    /// The table of the few labelled faces that `--compound few` learns from
+    #[arg(long, value_name = "TABLE", required_if_eq("compound", "few"))]
+    shots: Option<PathBuf>,
+    /// With `--compound few`: steps in which the trunk is trained on too; 0 keeps it
+    #[arg(long, value_name = "STEPS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
+    tune: u64,
     /// Also verification, on a table of image_a,image_b,same
     #[arg(long, value_name = "TABLE")]
     pairs: Option<PathBuf>,
@@ -71,14 +77,13 @@ pub(super) fn run(common: &Common, args: &EvalArgs) -> Result<(), Failure> {
         .map_err(Failure::input)?;
     let gpu = common.gpu()?;
     let predictor = gpu.block_on(Predictor::new(&gpu, &model, args.batch as usize))?;
-    let compounds = table.compounds.clone();
-    let sequence = sequence(&model, &args.data, table.rows, args.batch)?;
+    let faces = Faces::new(&model, &args.data, table.rows, table.compounds, args.batch)?;
     let mut outputs: Vec<(usize, Output)> = Vec::new();
-    let wanted = args.compound.is_some();
+    let wanted = matches!(args.compound, Some(Compound::Zero));
     let metrics = gpu.block_on(evaluate(
         &predictor,
         &model.tasks,
-        &sequence,
+        &faces.sequence,
         |row, output| {
             if wanted {
                 outputs.push((row, output.clone()));
@@ -86,7 +91,15 @@ pub(super) fn run(common: &Common, args: &EvalArgs) -> Result<(), Failure> {
         },
     ))?;
     let compound = match args.compound {
-        Some(Compound::Zero) => Some(zero_shot(&model, &sequence, &compounds, &outputs)?),
+        Some(Compound::Zero) => Some(zero_shot(&model, &faces, &outputs)?),
+        Some(Compound::Few) => {
+            let shots = args.shots.as_deref().unwrap_or(Path::new(""));
+            let few = Few {
+                shots,
+                steps: args.tune,
+            };
+            Some(few_shot(&gpu, &model, &faces, &few)?)
+        }
         None => None,
     };
     let verification = match &pairs {
@@ -98,65 +111,14 @@ pub(super) fn run(common: &Common, args: &EvalArgs) -> Result<(), Failure> {
         tasks: metrics.tasks,
         compound,
         verification,
-        broken: sequence
+        broken: faces
+            .sequence
             .broken()
             .into_iter()
             .map(|broken| broken.reason)
             .collect(),
     };
     common.report(&report, || text(&report))
-}
-
-fn sequence(model: &Model, path: &Path, rows: Vec<Row>, batch: u32) -> Result<Sequence, Failure> {
-    let database = Database {
-        name: path.display().to_string(),
-        rows,
-        weight: None,
-    };
-    Sequence::new(database, model.size, batch as usize, &Cache::none()).map_err(Failure::input)
-}
-
-/// Zero-shot accuracy over the rows whose compound class is one of Du et al.'s.
-fn zero_shot(
-    model: &Model,
-    sequence: &Sequence,
-    names: &[String],
-    outputs: &[(usize, Output)],
-) -> Result<ClassMetrics, Failure> {
-    let reader = Reader::new(&model.tasks);
-    let class = |name: &str| {
-        DU2014
-            .iter()
-            .position(|class| class.name == name.replace('_', " "))
-    };
-    let mut confusion = vec![vec![0; DU2014.len()]; DU2014.len()];
-    for (row, output) in outputs {
-        let Some(shown) = sequence.rows()[*row].compound else {
-            continue;
-        };
-        let name = &names[shown as usize];
-        let shown = class(name).ok_or_else(|| {
-            Failure::Input(anyhow::anyhow!(
-                "{}:{}: compound is `{name}`, but it must be one of {}",
-                sequence.name(),
-                sequence.rows()[*row].line,
-                DU2014.map(|class| class.name).join(", ")
-            ))
-        })?;
-        let found = reader.read(&output.logits)?.compound.and_then(class);
-        let found = found.ok_or_else(|| {
-            Failure::Input(anyhow::anyhow!(
-                "these weights have no tasks to score compounds by"
-            ))
-        })?;
-        confusion[shown][found] += 1;
-    }
-    class_metrics(&confusion).ok_or_else(|| {
-        Failure::Input(anyhow::anyhow!(
-            "{}: no row has a compound expression",
-            sequence.name()
-        ))
-    })
 }
 
 fn verify(
@@ -175,16 +137,12 @@ fn verify(
         });
     }
     let mut embeddings = vec![None; rows.len()];
-    let sequence = sequence(
-        model,
-        args.pairs.as_deref().unwrap_or(Path::new("")),
-        rows,
-        args.batch,
-    )?;
+    let path = args.pairs.as_deref().unwrap_or(Path::new(""));
+    let faces = Faces::new(model, path, rows, Vec::new(), args.batch)?;
     gpu.block_on(evaluate(
         predictor,
         &model.tasks,
-        &sequence,
+        &faces.sequence,
         |row, output| {
             embeddings[row] = Some(output.embedding.clone());
         },

@@ -1,5 +1,6 @@
 //! Which exit code a failure has.
 
+use crate::experiment::ExperimentError;
 use crate::gpu::GpuError;
 use crate::kernels::KernelError;
 use crate::nn::UnknownBackbone;
@@ -113,14 +114,18 @@ impl From<crate::train::config::ConfigError> for Failure {
     }
 }
 
-impl From<crate::demo::DemoError> for Failure {
-    fn from(error: crate::demo::DemoError) -> Self {
-        use crate::demo::DemoError;
+impl From<ExperimentError> for Failure {
+    fn from(error: ExperimentError) -> Self {
         match error {
-            DemoError::Train(error) => error.into(),
-            DemoError::Tape(error) => error.into(),
-            DemoError::Kernel(error) => error.into(),
-            DemoError::Gpu(error) => error.into(),
+            ExperimentError::Train(error) => error.into(),
+            ExperimentError::Tape(error) => error.into(),
+            ExperimentError::Kernel(error) => error.into(),
+            ExperimentError::Gpu(error) => error.into(),
+            ExperimentError::Config(_)
+            | ExperimentError::Variant { .. }
+            | ExperimentError::Table { .. }
+            | ExperimentError::Result { .. } => Self::input(error),
+            ExperimentError::Stopped => Self::Interrupted,
             _ => Self::work(error),
         }
     }

@@ -7,8 +7,10 @@ mod bench_input;
 mod bench_plan;
 mod cache;
 mod check_data;
+mod compound;
 mod demo;
 mod eval;
+mod experiment;
 mod faces;
 mod failure;
 mod parity;
@@ -19,6 +21,7 @@ mod progress;
 mod relate;
 mod train;
 mod tune;
+mod watcher;
 
 use crate::gpu::{AdapterChoice, Gpu};
 use crate::infer::Model;
@@ -71,6 +74,8 @@ struct Common {
 enum Command {
     /// The main job with nothing to download: draws faces, trains on them, evaluates, writes a report
     Demo(demo::DemoArgs),
+    /// Trains a grid of variants, label budgets and seeds on synthetic faces and compares them
+    Experiment(experiment::ExperimentArgs),
     /// Draws synthetic faces with every label
     Faces(faces::FacesArgs),
     /// Lists the adapters and what each can do
@@ -105,6 +110,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Demo(args) => demo::run(&cli.common, &args),
+        Command::Experiment(args) => experiment::run(&cli.common, &args),
         Command::Faces(args) => faces::run(&cli.common, &args),
         Command::Adapters => adapters::run(&cli.common),
         Command::Train(args) => train::run_command(&cli.common, &args),

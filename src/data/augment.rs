@@ -25,7 +25,7 @@ impl Augment {
     };
 
     /// The map from output pixels to source pixels, `[2, 3]` row-major and two zeros, for image number `index` of a stream.
-    pub(super) fn matrix(&self, random: &Random, index: u64, size: usize) -> [f32; 8] {
+    pub(crate) fn matrix(&self, random: &Random, index: u64, size: usize) -> [f32; 8] {
         let draw = |k| random.uniform(8 * index + k);
         let mirror = if self.flip && draw(0) < 0.0 {
             -1.0

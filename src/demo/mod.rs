@@ -1,57 +1,20 @@
 //! The demonstration: three synthetic databases that each carry other labels, one network trained on them with and without
 //! the coupling losses, and a comparison on people that neither has seen.
 
-mod faces;
 mod page;
 
-use crate::data::synthetic::Faces;
+use crate::experiment::{
+    Assessor, Evaluation, ExperimentError, FacesConfig, FewShotConfig, Gallery, NetworkConfig,
+    Observer, StepsConfig, Trained, Training, World,
+};
 use crate::gpu::{Gpu, Precision};
-use crate::infer::{Images, Model, Output, Prediction, Predictor, Reader};
-use crate::kernels::KernelError;
-use crate::kernels::optim::{AdamConstants, Optimizer};
-use crate::nn::{Backbone, Network, Weights};
-use crate::objective::{ACTION_UNITS, Objective, ObjectiveConfig, ObjectiveError, Tasks};
-use crate::optim::{Decay, Schedule};
-use crate::random::Random;
-use crate::tape::{Memory, TapeError};
-use crate::train::metrics::{Accumulator, Metrics};
-use crate::train::{Setup, TrainError, Trainer, Upload};
+use crate::infer::{Model, Prediction, Reader};
+use crate::objective::{ACTION_UNITS, MatchingTable, ObjectiveConfig};
+use crate::train::metrics::Metrics;
 use serde::Serialize;
 use std::time::Instant;
-use thiserror::Error;
 
-pub use faces::Gallery;
 pub use page::{page, text, tile};
-
-/// What stops a demonstration.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum DemoError {
-    /// Training.
-    #[error(transparent)]
-    Train(#[from] TrainError),
-    /// The tape.
-    #[error(transparent)]
-    Tape(#[from] TapeError),
-    /// A kernel.
-    #[error(transparent)]
-    Kernel(#[from] KernelError),
-    /// The objective.
-    #[error(transparent)]
-    Objective(#[from] ObjectiveError),
-    /// Tables.
-    #[error(transparent)]
-    Data(#[from] crate::data::DataError),
-    /// The device.
-    #[error(transparent)]
-    Gpu(#[from] crate::gpu::GpuError),
-    /// A picture of the report.
-    #[error("a picture of the report: {0}")]
-    Picture(#[from] crate::picture::PictureError),
-    /// The user asked to stop.
-    #[error("stopped")]
-    Stopped,
-}
 
 /// How large the demonstration is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -87,10 +50,6 @@ impl Default for Size {
 pub const SIDE: usize = 32;
 /// Pictures a step, of each database a third.
 pub const BATCH: usize = 24;
-/// People of the training databases; people from here on are for testing.
-const PEOPLE: u32 = 3000;
-/// Steps by which the speed is judged.
-const TRIAL: u64 = 24;
 
 /// One trained network.
 #[derive(Clone, Debug)]
@@ -98,9 +57,7 @@ pub struct Outcome {
     /// What it is called in the report.
     pub name: &'static str,
     /// On unseen people.
-    pub metrics: Metrics,
-    /// Accuracy over the 15 compound expressions, on which nothing was trained.
-    pub compound: f64,
+    pub evaluation: Evaluation,
     /// The weighted losses by step.
     pub losses: Vec<(f64, f64)>,
     /// The network.
@@ -133,8 +90,8 @@ pub struct Numbers<'a> {
     images_per_second: f64,
     uncoupled: &'a Metrics,
     coupled: &'a Metrics,
-    compound_uncoupled: f64,
-    compound_coupled: f64,
+    compound_uncoupled: Option<f64>,
+    compound_coupled: Option<f64>,
     compound_chance: f64,
 }
 
@@ -144,288 +101,116 @@ impl Demo {
         Numbers {
             steps: self.steps,
             images_per_second: self.images_per_second,
-            uncoupled: &self.outcomes[0].metrics,
-            coupled: &self.outcomes[1].metrics,
-            compound_uncoupled: self.outcomes[0].compound,
-            compound_coupled: self.outcomes[1].compound,
+            uncoupled: &self.outcomes[0].evaluation.metrics,
+            coupled: &self.outcomes[1].evaluation.metrics,
+            compound_uncoupled: self.outcomes[0].evaluation.compound,
+            compound_coupled: self.outcomes[1].evaluation.compound,
             compound_chance: 1.0 / 15.0,
         }
     }
 }
 
-/// Who watches: told of stages and steps, asked whether to stop.
-pub trait Observer {
-    /// A stage begins; with steps where it trains.
-    fn stage(&mut self, name: &str, steps: Option<u64>);
-    /// A training step has ended.
-    fn step(&mut self, done: u64, images_per_second: f64, loss: f32);
-    /// Whether to stop.
-    fn stop(&self) -> bool;
-}
-
 /// Runs the demonstration.
 ///
 /// # Errors
-/// [`DemoError`].
-pub fn run(gpu: &Gpu, size: Size, observer: &mut dyn Observer) -> Result<Demo, DemoError> {
+/// [`ExperimentError`].
+pub fn run(gpu: &Gpu, size: Size, observer: &mut dyn Observer) -> Result<Demo, ExperimentError> {
     let start = Instant::now();
     observer.stage("rendering faces", None);
-    let data = Databases::render(gpu, size)?;
+    let mut trainings = [
+        ("uncoupled", training(size, 0.0)?),
+        ("coupled", training(size, 1.0)?),
+    ];
+    let faces = &trainings[0].1.faces;
+    let world = World::render(gpu, size.seed, faces, [faces.databases.len(), 0], SIDE)?;
     let rendered = start.elapsed().as_secs_f64();
-    let mut steps = size.steps;
     let train = Instant::now();
+    let steps = match size.steps {
+        Some(steps) => steps,
+        None => {
+            let each = trainings[0].1.seconds_per_step(gpu, &world)?;
+            ((size.seconds / 2.0 / each) as u64).clamp(30, 3000)
+        }
+    };
     let mut trained = Vec::new();
-    for (name, coupling) in [("uncoupled", 0.0), ("coupled", 1.0)] {
-        trained.push((
-            name,
-            train_one(gpu, size, &data, name, coupling, &mut steps, observer)?,
-        ));
+    for (name, training) in &mut trainings {
+        training.train.steps = steps;
+        let stage = format!("training, {name}");
+        trained.push((*name, training.run(gpu, &world, &stage, observer)?));
     }
     let training = train.elapsed().as_secs_f64();
-    let steps = steps.unwrap_or(0);
     observer.stage("evaluating on unseen people", None);
     let evaluate = Instant::now();
     let mut outcomes = Vec::new();
-    for (name, (model, losses)) in trained {
-        outcomes.push(assess(gpu, name, model, losses, &data)?);
+    for (name, trained) in trained {
+        outcomes.push(outcome(gpu, name, trained, &world)?);
     }
-    let outcomes: [Outcome; 2] = outcomes.try_into().map_err(|_| DemoError::Stopped)?;
+    let outcomes: [Outcome; 2] = outcomes.try_into().map_err(|_| ExperimentError::Stopped)?;
     Ok(Demo {
         outcomes,
         steps,
         images_per_second: (2 * steps * BATCH as u64) as f64 / training,
         seconds: [rendered, training, evaluate.elapsed().as_secs_f64()],
-        pictures: data
-            .train
-            .iter()
-            .chain([&data.test, &data.compound])
-            .map(Gallery::len)
-            .sum(),
-        gallery: data.test.first(24),
+        pictures: world.pictures(),
+        gallery: world.test.basic.first(SHOWN),
     })
 }
 
-/// The three training databases and the two of unseen people.
-struct Databases {
-    train: [Gallery; 3],
-    test: Gallery,
-    compound: Gallery,
-}
-
-impl Databases {
-    fn render(gpu: &Gpu, size: Size) -> Result<Self, DemoError> {
-        let people = |first, count| Faces::new(size.seed, first..first + count);
-        let third = PEOPLE / 3;
-        let database = |index: u32, keep| {
-            let stream = people(index * third, third)?;
-            Gallery::render(
-                gpu,
-                &stream,
-                u64::from(index) << 32,
-                size.pictures,
-                SIDE,
-                keep,
-            )
-        };
-        let test = people(PEOPLE, 1000)?;
-        let compound = Faces {
-            compound: 1.0,
-            ..test.clone()
-        };
-        Ok(Self {
-            train: [
-                database(0, faces::EXPRESSION)?,
-                database(1, faces::UNITS)?,
-                database(2, faces::AXES)?,
-            ],
-            test: Gallery::render(gpu, &test, 3 << 32, size.test, SIDE, faces::ALL)?,
-            compound: Gallery::render(gpu, &compound, 4 << 32, size.test, SIDE, faces::ALL)?,
-        })
-    }
-
-    /// The pictures of a step: equal shares of the databases, each in an order of its own for each epoch.
-    fn batch(&self, seed: u64, step: u64, pixels: &mut Vec<u8>) -> Vec<crate::objective::Labels> {
-        pixels.clear();
-        let mut labels = Vec::with_capacity(BATCH);
-        for place in 0..BATCH as u64 {
-            let database = &self.train[(place % 3) as usize];
-            let position = step * (BATCH as u64 / 3) + place / 3;
-            let random = Random::new(seed, &format!("demo order {}", place % 3));
-            let index = random.below(position, database.len() as u64) as usize;
-            pixels.extend_from_slice(database.picture(index));
-            labels.push(database.labels[index]);
-        }
-        labels
-    }
-}
-
-fn setup(size: Size, objective: &Objective, total: u64) -> Setup {
-    let network = Network {
-        backbone: Backbone::Mobile,
-        width: 1.0,
-        depth: 1.0,
-        outputs: objective.logits(),
-    };
-    Setup {
-        network,
-        images: Images {
-            batch: BATCH,
-            source: SIDE,
-            size: SIDE,
-        },
-        objective: objective.kernel(BATCH),
-        tables: objective.tables().to_vec(),
-        optimizer: Optimizer::AdamW(AdamConstants {
-            weight_decay: 1e-3,
-            ..AdamConstants::default()
-        }),
-        schedule: Schedule {
-            base: 1e-2,
-            warmup: 20,
-            total,
-            decay: Decay::Cosine,
-        },
-        seed: size.seed as u32,
-        precision: size.precision,
-        memory: Memory::Fast,
-    }
-}
+/// Test pictures that the report may show.
+const SHOWN: usize = 24;
 
 /// The labelled terms count 1; distribution matching, which sums over 17 action units, a twentieth.
-fn objective(coupling: f32) -> Result<Objective, DemoError> {
+fn training(size: Size, coupling: f32) -> Result<Training, ExperimentError> {
     let table = crate::data::relatedness::load("du2014")?;
-    let config = ObjectiveConfig {
-        distribution_matching: 0.05 * coupling,
-        soft_co_annotation: 0.5 * coupling,
-        matching_table: crate::objective::MatchingTable::Weighted,
-        // A unit is on in about a quarter of the faces.
-        positive_weights: vec![3.0; ACTION_UNITS.len()],
-        ..ObjectiveConfig::default()
-    };
-    Ok(Objective::new(
-        &Tasks::affect(),
-        &config,
-        Some(&table.table),
-    )?)
-}
-
-type Trained = (Model, Vec<(f64, f64)>);
-
-fn train_one(
-    gpu: &Gpu,
-    size: Size,
-    data: &Databases,
-    name: &'static str,
-    coupling: f32,
-    steps: &mut Option<u64>,
-    observer: &mut dyn Observer,
-) -> Result<Trained, DemoError> {
-    let objective = objective(coupling)?;
-    let total = match steps {
-        Some(steps) => *steps,
-        None => *steps.insert(judge(gpu, size, data, &objective)?),
-    };
-    let setup = setup(size, &objective, total);
-    let network = setup.network;
-    let weights = Weights::initialised(&network.declare(SIDE)?, size.seed);
-    let mut trainer = gpu.block_on(Trainer::new(gpu, setup, &weights))?;
-    observer.stage(&format!("training, {name}"), Some(total));
-    let start = Instant::now();
-    let mut losses = Vec::new();
-    let mut pixels = Vec::new();
-    let mut arrived = |step: crate::train::StepLosses, observer: &mut dyn Observer| {
-        let done = step.step + 1;
-        losses.push((done as f64, f64::from(step.total())));
-        observer.step(
-            done,
-            (done * BATCH as u64) as f64 / start.elapsed().as_secs_f64(),
-            step.total(),
-        );
-    };
-    while trainer.done() < total {
-        if observer.stop() {
-            return Err(DemoError::Stopped);
-        }
-        let late = step(gpu, &mut trainer, data, &objective, size.seed, &mut pixels)?;
-        late.into_iter().for_each(|late| arrived(late, observer));
-    }
-    while let Some(late) = gpu.block_on(trainer.oldest())? {
-        arrived(late, observer);
-    }
-    let model = Model {
-        network,
-        size: SIDE,
-        tasks: Tasks::affect(),
-        weights: gpu.block_on(trainer.weights())?,
-    };
-    Ok((model, losses))
-}
-
-fn step(
-    gpu: &Gpu,
-    trainer: &mut Trainer,
-    data: &Databases,
-    objective: &Objective,
-    seed: u64,
-    pixels: &mut Vec<u8>,
-) -> Result<Option<crate::train::StepLosses>, DemoError> {
-    let labels = data.batch(seed, trainer.done(), pixels);
-    let labels = objective.pack(&labels, BATCH)?;
-    let matrices = crate::data::identity_matrix(BATCH);
-    let upload = Upload {
-        pixels,
-        matrices: &matrices,
-        labels: &labels,
-    };
-    Ok(gpu.block_on(trainer.step(upload))?)
-}
-
-/// How many steps each of the two networks gets: by the speed of a few.
-fn judge(gpu: &Gpu, size: Size, data: &Databases, objective: &Objective) -> Result<u64, DemoError> {
-    let setup = setup(size, objective, TRIAL);
-    let weights = Weights::initialised(&setup.network.declare(SIDE)?, size.seed);
-    let mut trainer = gpu.block_on(Trainer::new(gpu, setup, &weights))?;
-    let mut pixels = Vec::new();
-    // The first step compiles the driver's shaders.
-    step(gpu, &mut trainer, data, objective, size.seed, &mut pixels)?;
-    gpu.wait()?;
-    let start = Instant::now();
-    while trainer.done() <= TRIAL {
-        step(gpu, &mut trainer, data, objective, size.seed, &mut pixels)?;
-    }
-    gpu.wait()?;
-    let each = start.elapsed().as_secs_f64() / TRIAL as f64;
-    Ok(((size.seconds / 2.0 / each) as u64).clamp(30, 3000))
+    Ok(Training {
+        seed: size.seed,
+        model: NetworkConfig {
+            size: SIDE,
+            ..NetworkConfig::default()
+        },
+        faces: FacesConfig {
+            pictures: size.pictures,
+            test: size.test,
+            // The demonstration chooses nothing.
+            validation: 0,
+            ..FacesConfig::default()
+        },
+        au_share: 1.0,
+        train: StepsConfig {
+            batch: BATCH,
+            precision: size.precision.name().to_owned(),
+            ..StepsConfig::default()
+        },
+        few_shot: FewShotConfig::default(),
+        objective: ObjectiveConfig {
+            distribution_matching: 0.05 * coupling,
+            soft_co_annotation: 0.5 * coupling,
+            matching_table: MatchingTable::Weighted,
+            // A unit is on in about a quarter of the faces.
+            positive_weights: vec![3.0; ACTION_UNITS.len()],
+            ..ObjectiveConfig::default()
+        },
+        relatedness: Some(table.table),
+    })
 }
 
 /// Evaluates a network on the people that it has not seen.
-fn assess(
+fn outcome(
     gpu: &Gpu,
     name: &'static str,
-    model: Model,
-    losses: Vec<(f64, f64)>,
-    data: &Databases,
-) -> Result<Outcome, DemoError> {
-    let predictor = gpu.block_on(Predictor::new(gpu, &model, BATCH))?;
-    let mut accumulator = Accumulator::new(&model.tasks);
-    let reader = Reader::new(&model.tasks);
-    let outputs = |gallery: &Gallery| gpu.block_on(predictor.run_all(&gallery.pixels));
-    let test = outputs(&data.test)?;
-    for (output, labels) in test.iter().zip(&data.test.labels) {
-        accumulator.add(&output.logits, labels);
-    }
-    let read = |output: &Output| reader.read(&output.logits);
-    let predictions = test.iter().take(24).map(read).collect::<Result<_, _>>()?;
-    let mut right = 0;
-    for (output, wanted) in outputs(&data.compound)?.iter().zip(&data.compound.compound) {
-        right += usize::from(read(output)?.compound == *wanted);
-    }
+    trained: Trained,
+    world: &World,
+) -> Result<Outcome, ExperimentError> {
+    let assessed = Assessor::new(gpu, &trained.model, BATCH)?.assess(&world.test)?;
+    let reader = Reader::new(&trained.model.tasks);
+    let shown = assessed.basic.iter().take(SHOWN);
+    let read = shown.map(|output| reader.read(&output.logits));
+    let predictions = read.collect::<Result<_, _>>()?;
     Ok(Outcome {
         name,
-        metrics: accumulator.finish(),
-        compound: right as f64 / data.compound.len() as f64,
-        losses,
-        model,
+        evaluation: assessed.evaluation,
+        losses: trained.losses,
+        model: trained.model,
         predictions,
     })
 }

@@ -1,7 +1,8 @@
 //! The demonstration's report.
 
-use super::{Demo, DemoError, SIDE};
+use super::{Demo, SIDE};
 use crate::data::synthetic::{Faces, Shown};
+use crate::experiment::{ExperimentError, MEASURES};
 use crate::gpu::{Gpu, describe};
 use crate::kernels::face::{Face, render};
 use crate::objective::{ACTION_UNITS, EXPRESSIONS};
@@ -15,8 +16,8 @@ const SHEET: usize = 96;
 /// Puts the report together; renders its contact sheets on the device.
 ///
 /// # Errors
-/// [`DemoError`].
-pub fn page(gpu: &Gpu, demo: &Demo, command: &str) -> Result<Report, DemoError> {
+/// [`ExperimentError`].
+pub fn page(gpu: &Gpu, demo: &Demo, command: &str) -> Result<Report, ExperimentError> {
     let [uncoupled, coupled] = &demo.outcomes;
     let pictures = [sheet(gpu)?, predictions(demo)?];
     let series = |outcome: &super::Outcome| Series {
@@ -29,6 +30,8 @@ pub fn page(gpu: &Gpu, demo: &Demo, command: &str) -> Result<Report, DemoError> 
             "{} faces were drawn on the GPU as three databases of different people: one knows only the expression, one only the 17 action units, one only valence and arousal. The same small network was trained on all three twice, for {} steps each: without coupling, and with distribution matching and soft co-annotation, by which the tasks teach each other. Both were then asked about people whom they had never seen.",
             demo.pictures, demo.steps
         ),
+        findings: Vec::new(),
+        panels: Vec::new(),
         facts: facts(gpu, demo, command),
         tables: vec![comparison(demo), units(demo), confusion(coupled), confusion(uncoupled)],
         curves: vec![Curve {
@@ -88,50 +91,22 @@ fn facts(gpu: &Gpu, demo: &Demo, command: &str) -> Vec<(String, String)> {
 
 /// The table that closes the demonstration: (name, chance, uncoupled, coupled).
 pub(super) fn rows(demo: &Demo) -> Vec<(&'static str, [f64; 3])> {
-    let values = |get: &dyn Fn(&super::Outcome) -> Option<f64>, chance: f64| {
-        let [a, b] = [0, 1].map(|index| get(&demo.outcomes[index]).unwrap_or(f64::NAN));
-        [chance, a, b]
+    let [uncoupled, coupled] = &demo.outcomes;
+    let columns = [
+        uncoupled.evaluation.chances(),
+        uncoupled.evaluation.values(),
+        coupled.evaluation.values(),
+    ];
+    let row = |(index, (key, name)): (usize, &(&str, &'static str))| {
+        let cell = |values: crate::experiment::Values| values[index].unwrap_or(f64::NAN);
+        let name = match *key {
+            "compound_accuracy" => "compound accuracy, zero-shot",
+            _ => name,
+        };
+        (name, columns.map(cell))
     };
-    let tasks = &demo.outcomes[0].metrics.tasks;
-    let expression = tasks
-        .expression
-        .as_ref()
-        .map_or(f64::NAN, |task| task.chance);
-    let f1 = tasks
-        .action_units
-        .as_ref()
-        .map_or(f64::NAN, |task| task.chance);
-    let task = |o: &super::Outcome| o.metrics.tasks.clone();
-    vec![
-        (
-            "expression accuracy",
-            values(&|o| Some(task(o).expression?.accuracy), expression),
-        ),
-        (
-            "expression mean recall",
-            values(&|o| Some(task(o).expression?.mean_recall), 1.0 / 7.0),
-        ),
-        (
-            "action unit F1",
-            values(&|o| Some(task(o).action_units?.f1_mean), f1),
-        ),
-        (
-            "action unit AUC",
-            values(&|o| task(o).action_units?.auc, 0.5),
-        ),
-        (
-            "CCC valence",
-            values(&|o| Some(task(o).valence_arousal?.ccc_valence), 0.0),
-        ),
-        (
-            "CCC arousal",
-            values(&|o| Some(task(o).valence_arousal?.ccc_arousal), 0.0),
-        ),
-        (
-            "compound accuracy, zero-shot",
-            values(&|o| Some(o.compound), 1.0 / 15.0),
-        ),
-    ]
+    // The mean over tasks is for grids, which compare it over several seeds.
+    MEASURES.iter().enumerate().skip(1).map(row).collect()
 }
 
 fn comparison(demo: &Demo) -> Table {
@@ -151,7 +126,7 @@ fn comparison(demo: &Demo) -> Table {
 
 fn units(demo: &Demo) -> Table {
     let f1 = |outcome: &super::Outcome, name: &str| {
-        let units = outcome.metrics.tasks.action_units.as_ref();
+        let units = outcome.evaluation.metrics.tasks.action_units.as_ref();
         units
             .and_then(|units| units.f1.get(name)?.as_f64())
             .unwrap_or(f64::NAN)
@@ -176,6 +151,7 @@ fn units(demo: &Demo) -> Table {
 
 fn confusion(outcome: &super::Outcome) -> Table {
     let counts = outcome
+        .evaluation
         .metrics
         .tasks
         .expression
@@ -200,7 +176,7 @@ fn confusion(outcome: &super::Outcome) -> Table {
 }
 
 /// A contact sheet: a person a row, an expression a column.
-fn sheet(gpu: &Gpu) -> Result<Picture, DemoError> {
+fn sheet(gpu: &Gpu) -> Result<Picture, ExperimentError> {
     let stream = Faces::new(1, 0..1000)?;
     let columns = EXPRESSIONS.len();
     let faces: Vec<Face> = (0..5 * columns as u32)
@@ -247,7 +223,7 @@ pub fn tile(pixels: &[u8], side: usize, columns: usize) -> RgbImage {
     sheet
 }
 
-fn predictions(demo: &Demo) -> Result<Picture, DemoError> {
+fn predictions(demo: &Demo) -> Result<Picture, ExperimentError> {
     let mut tiles = Vec::new();
     for (index, prediction) in demo.outcomes[1].predictions.iter().take(12).enumerate() {
         let picture = tile(demo.gallery.picture(index), SIDE, 1);

@@ -53,6 +53,14 @@ impl Backbone {
             Self::Mobile => "mobile",
         }
     }
+
+    /// The name of the layer that gives the logits.
+    pub const fn head(self) -> &'static str {
+        match self {
+            Self::Vgg16 => "classifier.6",
+            _ => "fc",
+        }
+    }
 }
 
 impl fmt::Display for Backbone {
@@ -124,11 +132,7 @@ impl Network {
             Backbone::Vgg16 => vgg::record(graph, image, training)?,
             Backbone::Mobile => mobile::record(graph, image, self.width, self.depth, train)?,
         };
-        let head = match self.backbone {
-            Backbone::Vgg16 => "classifier.6",
-            _ => "fc",
-        };
-        let logits = linear(graph, head, embedding, self.outputs)?;
+        let logits = linear(graph, self.backbone.head(), embedding, self.outputs)?;
         Ok(Outputs { embedding, logits })
     }
 }

@@ -1,6 +1,6 @@
 //! The options of the objective: the `[objective]` section of a configuration.
 
-use super::{Form, ObjectiveError, ScaOn, StopGradient, Task, Tasks};
+use super::{Form, ObjectiveError, ScaOn, StopGradient, Task, TaskWeighting, Tasks};
 use serde::{Deserialize, Serialize};
 
 /// What distribution matching takes for R.
@@ -24,6 +24,9 @@ pub struct ObjectiveConfig {
     pub action_units: f32,
     /// The weight of `1 - (CCC_valence + CCC_arousal) / 2`; 1.
     pub valence_arousal: f32,
+    /// Whether the three losses count by these weights alone (fixed), or divided by how large they are in the batch
+    /// (uncertainty), so that none outweighs the others; `fixed`.
+    pub task_weighting: TaskWeighting,
     /// The weight of distribution matching; 0.
     pub distribution_matching: f32,
     /// The weight of soft co-annotation; 0.
@@ -55,6 +58,7 @@ impl Default for ObjectiveConfig {
             expression: 1.0,
             action_units: 1.0,
             valence_arousal: 1.0,
+            task_weighting: TaskWeighting::default(),
             distribution_matching: 0.0,
             soft_co_annotation: 0.0,
             relatedness: "du2014".to_owned(),

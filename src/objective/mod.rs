@@ -8,7 +8,8 @@
 //!   + w_distribution_matching L_distribution_matching + w_soft_co_annotation (L_soft_co_annotation + L_co_annotated_aus)
 //! ```
 //!
-//! An image contributes to a term, to the term's gradient and to the denominator of its mean where it carries the label:
+//! With `task_weighting = "uncertainty"` the first three count by `w_t (1 + log L_t)` in place of `w_t L_t`
+//! ([`TaskWeighting`]). An image contributes to a term, to the term's gradient and to the denominator of its mean where it carries the label:
 //! - expression: softmax cross entropy, `Σ_images c_y Σ_e c_e t_e (-log p_e) / Σ_images c_y` with class weights c and the
 //!   smoothed label `t_e = (1 - s) [e = y] + s / C`;
 //! - action units: binary cross entropies of the annotated units, `b_i` times as much where unit i is on, divided by the
@@ -30,7 +31,7 @@ mod tasks;
 
 use crate::kernels::loss::{self, Columns, ValenceArousal, Weights};
 
-pub use crate::kernels::loss::{Form, LABEL_WORDS, LOSSES, ScaOn, StopGradient};
+pub use crate::kernels::loss::{Form, LABEL_WORDS, LOSSES, ScaOn, StopGradient, TaskWeighting};
 pub use config::{MatchingTable, ObjectiveConfig};
 pub use error::ObjectiveError;
 pub use labels::Labels;
@@ -91,6 +92,7 @@ impl Objective {
                 distribution_matching: config.distribution_matching,
                 soft_co_annotation: config.soft_co_annotation,
             },
+            task_weighting: config.task_weighting,
         };
         let tables = tables(&kernel, config, relatedness)?;
         Ok(Self {

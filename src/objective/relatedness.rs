@@ -1,10 +1,12 @@
 //! How much each expression has to do with each action unit.
 
 use super::{MatchingTable, ObjectiveError};
+use crate::random::Random;
+use serde::Serialize;
 
 /// A table of weights `W[e][i]` in [0, 1], a row for each class of expression and a column for each action unit of the
 /// tasks: 1 for prototypical units, the observational weight or an estimated p(AU_i | e), and 0 for unrelated ones.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Relatedness {
     weights: Vec<f32>,
     classes: usize,
@@ -68,6 +70,26 @@ impl Relatedness {
         &self.weights[class * self.action_units..][..self.action_units]
     }
 
+    /// The same rows dealt to other classes, so that none keeps its own: a negative control that says as much and nothing true.
+    /// What the rows are together, such as how often each action unit is on over all classes, stays.
+    pub fn shuffled(&self, seed: u64) -> Self {
+        let random = Random::new(seed, "shuffled relatedness");
+        let mut order: Vec<usize> = (0..self.classes).collect();
+        // Sattolo's algorithm (1986): a uniformly drawn permutation of one cycle, which leaves nothing in its place.
+        for last in (1..order.len()).rev() {
+            let other = random.below(last as u64, last as u64) as usize;
+            order.swap(last, other);
+        }
+        Self {
+            weights: order
+                .iter()
+                .flat_map(|&class| self.row(class))
+                .copied()
+                .collect(),
+            ..*self
+        }
+    }
+
     /// R, row by row: what distribution matching takes.
     pub fn matching(&self, table: MatchingTable) -> Vec<f32> {
         let cell = |&weight: &f32| match table {
@@ -90,6 +112,27 @@ mod tests {
         let binary = table.matching(MatchingTable::Binary);
         assert_eq!(binary, [0.0, 1.0, 1.0, 1.0, 0.0, 0.0]);
         assert_eq!(table.matching(MatchingTable::Weighted), table.weights());
+    }
+
+    #[test]
+    fn shuffled_rows_are_the_same_and_none_is_in_its_place() {
+        let rows: Vec<[f32; 2]> = (0..7_u8).map(|row| [f32::from(row) / 8.0, 1.0]).collect();
+        let table = Relatedness::new(&rows).unwrap();
+        let mut seen = std::collections::HashSet::new();
+        for seed in 0..50 {
+            let shuffled = table.shuffled(seed);
+            assert_eq!(shuffled, table.shuffled(seed));
+            let firsts: Vec<f32> = (0..7).map(|class| shuffled.row(class)[0]).collect();
+            for (class, first) in firsts.iter().enumerate() {
+                assert_ne!(*first, rows[class][0], "seed {seed}");
+            }
+            let mut sorted = firsts.clone();
+            sorted.sort_by(f32::total_cmp);
+            assert_eq!(sorted, rows.iter().map(|row| row[0]).collect::<Vec<_>>());
+            seen.insert(format!("{firsts:?}"));
+        }
+        // Of 720 cycles.
+        assert!(seen.len() > 40, "{}", seen.len());
     }
 
     #[test]

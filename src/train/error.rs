@@ -44,6 +44,18 @@ pub enum TrainError {
     /// The objective's options.
     #[error(transparent)]
     Objective(#[from] ObjectiveError),
+    /// Faces that new classes cannot be learned from.
+    #[error(
+        "{faces} faces show {classes} classes of {known}; few-shot learning needs faces of two or more, all of known classes"
+    )]
+    Shots {
+        /// The labelled faces.
+        faces: usize,
+        /// The classes among them.
+        classes: usize,
+        /// The classes that there are.
+        known: usize,
+    },
     /// A file that cannot be read.
     #[error("{}: {source}", path.display())]
     Read {

@@ -1,6 +1,7 @@
 //! The command line as scripts see it: exit codes, messages, files.
 
 mod bench;
+mod experiment;
 mod relate;
 mod train;
 
@@ -151,6 +152,76 @@ mod check_data {
         for part in ["line 3", "absent.png", "line 4", "without labels    1"] {
             assert!(shown.contains(part), "`{part}` is not in: {shown}");
         }
+    }
+}
+
+mod eval {
+    use super::*;
+
+    /// Faces with compound expressions, `count` of them.
+    fn compounds(faces: &Faces, name: &str, count: &str, seed: &str) -> String {
+        let out = faces.text(name);
+        let size = ["--size", "32", "--compound", "1"];
+        let args = ["faces", "--count", count, "--seed", seed, "--out", &out];
+        succeeds(&[&args[..], &size].concat());
+        faces.text(&format!("{name}/table.csv"))
+    }
+
+    #[test]
+    fn compound_expressions_are_scored_zero_shot_and_few_shot() {
+        let faces = Faces::new();
+        let config = faces.config("faces/table.csv", "");
+        let run = faces.text("run");
+        succeeds(&["train", &config, "--out", &run]);
+        let weights = format!("{run}/last.safetensors");
+        let shots = compounds(&faces, "shots", "60", "2");
+        let data = compounds(&faces, "data", "40", "3");
+        let eval = |more: &[&str]| -> serde_json::Value {
+            let args = [
+                "eval",
+                &weights,
+                "--data",
+                &data,
+                "--json",
+                "-",
+                "--compound",
+            ];
+            serde_json::from_str(&succeeds(&[&args[..], more].concat())).unwrap()
+        };
+        let counted = |report: &serde_json::Value| -> u64 {
+            let rows = report["compound"]["confusion"].as_array().unwrap().iter();
+            let cells = rows.flat_map(|row| row.as_array().unwrap());
+            cells.map(|count| count.as_u64().unwrap()).sum()
+        };
+        let zero = eval(&["zero"]);
+        let few = eval(&["few", "--shots", &shots]);
+        let tuned = eval(&["few", "--shots", &shots, "--tune", "3"]);
+        for report in [&zero, &few, &tuned] {
+            assert_eq!(counted(report), 40);
+        }
+        assert_ne!(few["compound"], zero["compound"]);
+        assert_ne!(few["compound"], tuned["compound"]);
+        // What it learns from, it knows.
+        let args = ["eval", &weights, "--data", &shots, "--json", "-"];
+        let known = ["--compound", "few", "--shots", &shots];
+        let known = succeeds(&[&args[..], &known].concat());
+        let known: serde_json::Value = serde_json::from_str(&known).unwrap();
+        assert!(
+            known["compound"]["accuracy"].as_f64() > Some(0.5),
+            "{known}"
+        );
+
+        let plain = faces.text("faces/table.csv");
+        let args = ["eval", &weights, "--data", &data, "--compound", "few"];
+        refuses(&args, &["required arguments"]);
+        refuses(
+            &[&args[..], &["--shots", &plain]].concat(),
+            &["no row has a compound expression"],
+        );
+        refuses(
+            &[&args[..], &["--shots", "none.csv"]].concat(),
+            &["none.csv"],
+        );
     }
 }
 

@@ -90,6 +90,9 @@ pub struct Weights {
     pub soft_co_annotation: f64,
 }
 
+/// Below it a task's weight by uncertainty grows no more.
+const FLOOR: f64 = 1e-3;
+
 /// The objective: sizes, options and tables.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Objective {
@@ -99,6 +102,8 @@ pub struct Objective {
     pub units: usize,
     /// What multiplies each term.
     pub weights: Weights,
+    /// Whether a labelled task's loss L counts by L / m + log m, m = max(L, 1e-3), where an image carries it.
+    pub uncertainty: bool,
     /// `[E]`: the weight of an image by its class.
     pub class_weights: Vec<f64>,
     /// The share of a label that is spread evenly over all classes, in [0, 1).
@@ -175,6 +180,7 @@ impl Objective {
                 distribution_matching: 1.0,
                 soft_co_annotation: 1.0,
             },
+            uncertainty: false,
             class_weights: vec![1.0; expressions],
             label_smoothing: 0.0,
             positive_weights: vec![1.0; units],
@@ -202,8 +208,11 @@ impl Objective {
         let mut losses = Reference::zeros(TOTAL + 1);
         let mut grad = Gradients::zeros(logits);
         for (position, weight) in terms {
-            let term = self.term(position, logits, labels);
+            let mut term = self.term(position, logits, labels);
             losses.accumulate(position, term.loss.value[0], term.loss.magnitude[0]);
+            if self.uncertainty && position <= VALENCE_AROUSAL {
+                self.weigh(position, labels, &mut term);
+            }
             // A weight of 0 switches a term off, even one whose magnitude is infinite.
             if weight != 0.0 {
                 losses.accumulate_scaled(TOTAL, weight, &term.loss);
@@ -239,6 +248,37 @@ impl Objective {
             }
         }
         term
+    }
+
+    /// Puts L / m + log m in place of a labelled task's loss L.
+    fn weigh(&self, position: usize, labels: &Labels, term: &mut Term) {
+        let carried = labels.images().filter(|&image| match position {
+            EXPRESSION => self.expressions > 0 && labels.expression[image].is_some(),
+            ACTION_UNITS => !labels.annotated(image, self.units).is_empty(),
+            _ => labels.valence_arousal[image].is_some(),
+        });
+        let least = if position == VALENCE_AROUSAL { 2 } else { 1 };
+        if carried.count() < least {
+            return;
+        }
+        let (loss, magnitude) = (term.loss.value[0], term.loss.magnitude[0]);
+        let m = loss.max(FLOOR);
+        // d log m = d m / m, and a quotient has the errors of both.
+        let error = magnitude / m;
+        term.loss = Reference::zeros(1);
+        term.loss
+            .accumulate(0, loss / m + m.ln(), 1.0 + m.ln().abs() + 2.0 * error);
+        let grad = &mut term.grad;
+        for part in [
+            &mut grad.expression,
+            &mut grad.action_units,
+            &mut grad.valence_arousal,
+        ] {
+            for (value, size) in part.value.iter_mut().zip(&mut part.magnitude) {
+                *size = (*size + value.abs() * error) / m;
+                *value /= m;
+            }
+        }
     }
 
     fn check(&self, logits: Logits, labels: &Labels) {

@@ -6,7 +6,7 @@ use kernels_tests::random::Draw;
 use kinesic::kernels::loss as kernels;
 use kinesic::objective::{
     Form, Labels, Objective, ObjectiveConfig, Relatedness, ScaOn, StopGradient, Task, TaskKind,
-    Tasks,
+    TaskWeighting, Tasks,
 };
 
 /// Which images of a batch carry labels.
@@ -203,6 +203,7 @@ impl Case {
                 distribution_matching: config.distribution_matching.into(),
                 soft_co_annotation: config.soft_co_annotation.into(),
             },
+            uncertainty: config.task_weighting == TaskWeighting::Uncertainty,
             class_weights: or_ones(&config.class_weights, self.sizes.classes),
             label_smoothing: config.label_smoothing.into(),
             positive_weights: or_ones(&config.positive_weights, self.sizes.units),

@@ -5,7 +5,7 @@ use kernels_tests::random::Draw;
 use kinesic::kernels::KernelError;
 use kinesic::kernels::loss::{Columns, Objective, ValenceArousal};
 use kinesic::objective::{
-    Form, Labels, MatchingTable, ObjectiveConfig, Relatedness, ScaOn, StopGradient,
+    Form, Labels, MatchingTable, ObjectiveConfig, Relatedness, ScaOn, StopGradient, TaskWeighting,
 };
 
 /// 1, 2, workgroup - 1, workgroup, workgroup + 1 and a prime.
@@ -36,13 +36,15 @@ fn combinations() -> Vec<ObjectiveConfig> {
     each(&|config, i| config.co_annotate_aus = i == 1, 2);
     let tables = [MatchingTable::Binary, MatchingTable::Weighted];
     each(&|config, i| config.matching_table = tables[i], 2);
+    let weighting = [TaskWeighting::Fixed, TaskWeighting::Uncertainty];
+    each(&|config, i| config.task_weighting = weighting[i], 2);
     configs
 }
 
 #[test]
 fn matches_reference_with_every_option() {
     let configs = combinations();
-    assert_eq!(configs.len(), 48);
+    assert_eq!(configs.len(), 96);
     for (index, config) in configs.into_iter().enumerate() {
         let mut draw = Draw::new("every option", SEED + index as u64);
         let sizes = affect(draw.pick(&BATCHES));
@@ -73,6 +75,8 @@ fn matches_reference_whoever_carries_labels() {
             case.config.co_annotate_aus = true;
             case.config.sca_on = ScaOn::AllWithAus;
             case.check(&format!("seed {SEED}, {carry:?}"));
+            case.config.task_weighting = TaskWeighting::Uncertainty;
+            case.check(&format!("seed {SEED}, {carry:?}, by uncertainty"));
         }
     }
 }
@@ -160,6 +164,64 @@ fn matching_keeps_its_digits_where_q_is_almost_one_and_almost_zero() {
             );
         }
     }
+}
+
+#[test]
+fn weighting_by_uncertainty_is_of_the_labelled_tasks_and_has_a_floor() {
+    let mut draw = Draw::new("uncertainty", SEED);
+    let mut case = Case::draw(&mut draw, affect(65), 3.0, Carry::Mixed);
+    let fixed = case.run();
+    case.config.task_weighting = TaskWeighting::Uncertainty;
+    let given = case.run();
+    assert_eq!(given.losses[..6], fixed.losses[..6], "the terms themselves");
+    // Without couplings: the gradient that there was, over its task's loss.
+    let mut alone = case.clone();
+    alone.config.distribution_matching = 0.0;
+    alone.config.soft_co_annotation = 0.0;
+    let given = alone.run();
+    alone.config.task_weighting = TaskWeighting::Fixed;
+    let fixed = alone.run();
+    for (index, (weighed, plain)) in given.grad.iter().zip(&fixed.grad).enumerate() {
+        let loss = match index % 26 {
+            0..7 => fixed.losses[0],
+            7..24 => fixed.losses[1],
+            _ => fixed.losses[2],
+        };
+        let want = plain / loss;
+        let close = (weighed - want).abs() <= 1e-5 * want.abs();
+        assert!(close, "gradient {index} is {weighed}, want {want}");
+    }
+    let total: f32 = fixed.losses[..3].iter().map(|loss| 1.0 + loss.ln()).sum();
+    assert!(
+        (given.losses[6] - total).abs() < 1e-5,
+        "{}",
+        given.losses[6]
+    );
+}
+
+#[test]
+fn certain_tasks_are_weighed_by_a_thousand_and_no_more() {
+    let mut draw = Draw::new("certain", SEED);
+    let mut case = Case::draw(&mut draw, affect(65), 3.0, Carry::Mixed);
+    case.config = ObjectiveConfig::default();
+    let sure = |right: bool| if right { 12.0 } else { -12.0 };
+    for (image, label) in case.labels.iter().enumerate() {
+        for (class, z) in case.heads[0][7 * image..][..7].iter_mut().enumerate() {
+            *z = sure(label.expression == Some(class as u32));
+        }
+        for (unit, z) in case.heads[1][17 * image..][..17].iter_mut().enumerate() {
+            *z = sure(label.au_value >> unit & 1 == 1);
+        }
+    }
+    let fixed = case.run();
+    assert!(fixed.losses[1] > 0.0 && fixed.losses[1] < 1e-3);
+    case.config.task_weighting = TaskWeighting::Uncertainty;
+    case.check("certain");
+    let given = case.run();
+    let mut units = (0..given.grad.len()).filter(|index| (7..24).contains(&(index % 26)));
+    let unit = units.find(|&index| fixed.grad[index] != 0.0).unwrap();
+    let ratio = given.grad[unit] / fixed.grad[unit];
+    assert!((ratio - 1000.0).abs() < 0.1, "{ratio}");
 }
 
 #[test]

@@ -298,6 +298,38 @@ fn drawn_labels(draw: &mut Draw, batch: usize, objective: &Objective) -> Labels 
     labels
 }
 
+#[test]
+fn uncertainty_equals_hand_worked_values() {
+    let mut objective = Objective::plain(2, 1, None);
+    objective.uncertainty = true;
+    objective.weights.action_units = 3.0;
+    let mut labels = unlabelled(2, 1);
+    labels.expression = vec![Some(0), None];
+    labels.action_units = vec![None, Some(true)];
+    // p = (¼, ¾): a loss of ln 4 with gradients ∓¾. A unit at p = ½: a loss of ln 2 with a gradient of -½.
+    let z = [0.0, ln(3.0), 1.0, 1.0];
+    let out = objective.evaluate(logits(&z, &[0.0, 0.0], &[]), &labels);
+    let (expression, unit) = (ln(4.0), LN_2);
+    let total = 1.0 + ln(expression) + 3.0 * (1.0 + ln(unit));
+    let found = [EXPRESSION, ACTION_UNITS, VALENCE_AROUSAL, TOTAL].map(|it| out.losses.value[it]);
+    assert_close("losses", &found, &[expression, unit, 0.0, total]);
+    let want = [-0.75 / expression, 0.75 / expression, 0.0, 0.0];
+    assert_close("expression", &out.grad.expression.value, &want);
+    let want = [0.0, -3.0 * 0.5 / unit];
+    assert_close("unit", &out.grad.action_units.value, &want);
+    // Below the floor the weight is 1000: the loss of a unit at p = 1 - 1e-5 is 1e-5, to the digits that are compared.
+    let sure = (1.0 - 1e-5_f64).ln() - 1e-5_f64.ln();
+    let out = objective.evaluate(logits(&z, &[0.0, sure], &[]), &labels);
+    let small = -(1.0 - 1e-5_f64).ln();
+    let total = 1.0 + ln(expression) + 3.0 * (1000.0 * small + ln(1e-3));
+    assert_close("floor", &[out.losses.value[TOTAL]], &[total]);
+    assert_close(
+        "slope",
+        &out.grad.action_units.value,
+        &[0.0, -3.0 * 1000.0 * 1e-5],
+    );
+}
+
 fn drawn_case(seed: u64) -> Case {
     let mut draw = Draw::new("loss", seed);
     let (batch, classes, units) = (draw.int(1..=9), draw.int(1..=6), draw.int(1..=7));
@@ -327,6 +359,7 @@ fn drawn_case(seed: u64) -> Case {
     objective.form = draw.pick(&[Form::Positive, Form::Bernoulli]);
     objective.sca_on = draw.pick(&[ScaOn::OnlyWithoutExpression, ScaOn::AllWithAus]);
     objective.co_annotate_aus = draw.chance(0.5);
+    objective.uncertainty = draw.chance(0.5);
     let labels = drawn_labels(&mut draw, batch, &objective);
     Case {
         expression: draw.tensor(batch * classes, 3.0),

@@ -83,6 +83,19 @@ pub enum ScaOn {
     AllWithAus,
 }
 
+/// How the labelled tasks are weighed against each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskWeighting {
+    /// Each loss counts by its weight.
+    #[default]
+    Fixed,
+    /// Each loss L counts by its weight times `L / m + log m`, `m = max(L, 1e-3)`, whose gradient is that of L divided by m: the
+    /// objective of Kendall, Gal and Cipolla (CVPR 2018), `L exp(-s) + s`, at the log variance s that is best for the batch, in
+    /// place of one that is learned.
+    Uncertainty,
+}
+
 /// The valence and arousal task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ValenceArousal {
@@ -142,6 +155,8 @@ pub struct Objective {
     pub label_smoothing: f32,
     /// The weights of the terms.
     pub weights: Weights,
+    /// How the three labelled tasks are weighed; couplings count by their weights in any case.
+    pub task_weighting: TaskWeighting,
 }
 
 impl Objective {

@@ -1,6 +1,6 @@
 //! The values of the objective and the moments of the batch.
 
-use super::{LABEL_WORDS, LOSSES, Objective};
+use super::{LABEL_WORDS, LOSSES, Objective, TaskWeighting};
 use crate::gpu::{Shader, Variant};
 use crate::kernels::{Access, Call, Kernel, KernelError, narrow, params, shader};
 
@@ -14,6 +14,7 @@ params!(Params {
     weight_valence_arousal: f32,
     weight_distribution_matching: f32,
     weight_soft_co_annotation: f32,
+    uncertainty: u32,
 });
 
 pub(super) fn call(problem: &Objective) -> Result<Call, KernelError> {
@@ -26,6 +27,7 @@ pub(super) fn call(problem: &Objective) -> Result<Call, KernelError> {
         weight_valence_arousal: weights.valence_arousal,
         weight_distribution_matching: weights.distribution_matching,
         weight_soft_co_annotation: weights.soft_co_annotation,
+        uncertainty: u32::from(problem.task_weighting == TaskWeighting::Uncertainty),
     };
     Ok(Call::new(SHADER, Variant::new(), &params, 1)?
         .bind("labels", Access::Read, problem.batch * LABEL_WORDS)

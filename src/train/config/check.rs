@@ -1,13 +1,13 @@
 //! The ranges of a configuration's values.
 
 use super::error::ConfigError;
-use super::tree::Source;
+use super::tree::{Schema, Source};
 use super::{Config, DataConfig};
 use crate::nn::Backbone;
 use crate::tape::Memory;
 
 /// Refuses the first value outside its range. The objective checks its own.
-pub(super) fn check(config: &Config, source: &Source<'_>) -> Result<(), ConfigError> {
+pub(super) fn check(config: &Config, source: &Source<'_, Config>) -> Result<(), ConfigError> {
     let rules = Rules { source };
     rules.model(config)?;
     rules.data(config)?;
@@ -16,17 +16,18 @@ pub(super) fn check(config: &Config, source: &Source<'_>) -> Result<(), ConfigEr
     rules.train(config)
 }
 
-struct Rules<'a> {
-    source: &'a Source<'a>,
+/// What says no to a value, with the line of its key.
+pub(crate) struct Rules<'a, S> {
+    pub(crate) source: &'a Source<'a, S>,
 }
 
-impl Rules<'_> {
-    fn holds(
+impl<S: Schema> Rules<'_, S> {
+    pub(crate) fn holds(
         &self,
         key: &str,
         asked: &dyn std::fmt::Display,
         holds: bool,
-        allowed: &'static str,
+        allowed: &str,
     ) -> Result<(), ConfigError> {
         if holds {
             return Ok(());
@@ -36,21 +37,23 @@ impl Rules<'_> {
             line: self.source.line(key),
             key: key.to_owned(),
             asked: asked.to_string(),
-            allowed,
+            allowed: allowed.to_owned(),
         })
     }
 
     /// A number in a range; what is no number is in none.
-    fn within(
+    pub(crate) fn within(
         &self,
         key: &str,
         asked: f64,
         holds: impl Fn(f64) -> bool,
-        allowed: &'static str,
+        allowed: &str,
     ) -> Result<(), ConfigError> {
         self.holds(key, &asked, asked.is_finite() && holds(asked), allowed)
     }
+}
 
+impl Rules<'_, Config> {
     fn model(&self, config: &Config) -> Result<(), ConfigError> {
         let model = &config.model;
         let known = model.backbone.parse::<Backbone>().is_ok();

@@ -71,6 +71,6 @@ pub enum ConfigError {
         /// The value.
         asked: String,
         /// What it may be.
-        allowed: &'static str,
+        allowed: String,
     },
 }

@@ -4,6 +4,9 @@ mod check;
 mod error;
 mod tree;
 
+pub(crate) use check::Rules;
+pub(crate) use tree::{Schema, Source};
+
 pub use error::{ConfigError, Line};
 
 use crate::kernels::optim::AdamConstants;
@@ -211,14 +214,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`], naming file, line and key.
     pub fn read(path: &Path, sets: &[String]) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        let mut source = tree::Source::parse(path, &text)?;
-        for set in sets {
-            source.set(set)?;
-        }
+        let mut source = Source::read(path, sets)?;
         let config: Self = source.typed()?;
         check::check(&config, &source)?;
         Ok(config)
@@ -259,6 +255,44 @@ impl Config {
             "constant" => Decay::Constant,
             "step" => Decay::Step,
             _ => Decay::Cosine,
+        }
+    }
+}
+
+impl Schema for Config {
+    const LISTS: &'static [&'static str] = &["data", "validation"];
+
+    fn full() -> Self {
+        let data = || {
+            vec![DataConfig {
+                split: Some(String::new()),
+                weight: Some(1.0),
+                ..DataConfig::default()
+            }]
+        };
+        Self {
+            model: ModelConfig {
+                pretrained: Some(PathBuf::new()),
+                ..ModelConfig::default()
+            },
+            data: data(),
+            validation: data(),
+            train: TrainConfig {
+                steps: Some(1),
+                max_seconds: Some(1.0),
+                cache_dir: Some(PathBuf::new()),
+                ..TrainConfig::default()
+            },
+            ..Self::default()
+        }
+    }
+
+    fn is_path(key: &str, text: &str) -> bool {
+        match key {
+            "data.[].path" | "validation.[].path" | "model.pretrained" | "train.cache_dir" => true,
+            // Without the ending it is the name of a table that comes with the program.
+            "objective.relatedness" => text.ends_with(".toml"),
+            _ => false,
         }
     }
 }

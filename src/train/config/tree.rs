@@ -1,28 +1,53 @@
 //! A configuration as a tree of TOML values that knows the lines of its keys.
 
 use super::error::{ConfigError, Line};
-use super::{Config, DataConfig, ModelConfig, TrainConfig};
 use crate::data::nearest;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Value};
 
-/// The lists of a configuration.
-const LISTS: [&str; 2] = ["data", "validation"];
+/// What a tree of values is read as.
+pub(crate) trait Schema: Serialize + DeserializeOwned {
+    /// The keys of lists of tables.
+    const LISTS: &'static [&'static str];
+
+    /// A configuration with every optional key given and an entry in each list: it has all keys there are.
+    fn full() -> Self;
+
+    /// Whether the text at a dotted key (entries of lists as `[]`) is a path.
+    fn is_path(key: &str, text: &str) -> bool;
+}
 
 /// A configuration's file with what `--set` changes.
 #[derive(Debug)]
-pub(super) struct Source<'a> {
+pub(crate) struct Source<'a, S> {
     path: &'a Path,
     tree: Value,
     /// The line of every dotted key of the file that `--set` did not change.
     lines: BTreeMap<String, usize>,
+    schema: PhantomData<S>,
 }
 
-impl<'a> Source<'a> {
+impl<'a, S: Schema> Source<'a, S> {
+    /// Reads a file and applies `--set` arguments.
+    pub(crate) fn read(path: &'a Path, sets: &[String]) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let mut source = Self::parse(path, &text)?;
+        for set in sets {
+            source.set(set)?;
+        }
+        Ok(source)
+    }
+
     /// Reads the text of a file; its paths are then relative to its folder, made absolute.
-    pub(super) fn parse(path: &'a Path, text: &str) -> Result<Self, ConfigError> {
+    fn parse(path: &'a Path, text: &str) -> Result<Self, ConfigError> {
         let format = |error: toml::de::Error| ConfigError::Format {
             path: path.to_owned(),
             line: Line(error.span().map(|span| line_of(text, span.start))),
@@ -35,16 +60,17 @@ impl<'a> Source<'a> {
             path,
             tree: toml::from_str(text).map_err(format)?,
             lines,
+            schema: PhantomData,
         };
         source.check_keys()?;
         // The file's own errors have lines; those of the tree that `--set` changed have none.
-        let _: Config = toml::from_str(text).map_err(format)?;
+        let _: S = toml::from_str(text).map_err(format)?;
         source.each_path(&absolute(path.parent().unwrap_or(Path::new(""))));
         Ok(source)
     }
 
     /// Applies `a.b.0.c=value`; a value that is not TOML is text.
-    pub(super) fn set(&mut self, set: &str) -> Result<(), ConfigError> {
+    fn set(&mut self, set: &str) -> Result<(), ConfigError> {
         let error = |reason: &str| ConfigError::Set {
             text: set.to_owned(),
             reason: reason.to_owned(),
@@ -57,7 +83,7 @@ impl<'a> Source<'a> {
             .filter(|table| table.len() == 1)
             .and_then(|mut table| table.remove("value"))
             .unwrap_or_else(|| Value::String(text.to_owned()));
-        *place(&mut self.tree, key).map_err(|reason| error(&reason))? = value;
+        *place(&mut self.tree, key, S::LISTS).map_err(|reason| error(&reason))? = value;
         let below = format!("{key}.");
         self.lines
             .retain(|known, _| known != key && !known.starts_with(&below));
@@ -65,7 +91,7 @@ impl<'a> Source<'a> {
     }
 
     /// The configuration, with absolute paths.
-    pub(super) fn typed(&mut self) -> Result<Config, ConfigError> {
+    pub(crate) fn typed(&mut self) -> Result<S, ConfigError> {
         self.each_path(&absolute(Path::new("")));
         self.tree
             .clone()
@@ -77,45 +103,27 @@ impl<'a> Source<'a> {
             })
     }
 
-    pub(super) fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.path.to_owned()
     }
 
     /// The line of a dotted key, or of what it stands in.
-    pub(super) fn line(&self, key: &str) -> Line {
+    pub(crate) fn line(&self, key: &str) -> Line {
         Line(self.lines.get(key).copied())
     }
 
     /// Joins the paths of the tree to a folder, which leaves absolute ones as they are.
     fn each_path(&mut self, folder: &Path) {
-        let join = |value: &mut Value| {
-            if let Value::String(text) = value
-                && !text.is_empty()
-            {
+        each_text(&mut self.tree, "", &mut |key, text| {
+            if !text.is_empty() && S::is_path(key, text) {
                 *text = folder.join(&*text).display().to_string();
             }
-        };
-        for list in LISTS {
-            let entries = self.tree.get_mut(list).and_then(Value::as_array_mut);
-            let paths = entries.into_iter().flatten();
-            paths
-                .filter_map(|entry| entry.get_mut("path"))
-                .for_each(join);
-        }
-        let mut one = |table: &str, key: &str, is_path: fn(&str) -> bool| {
-            let value = self.tree.get_mut(table).and_then(|t| t.get_mut(key));
-            let value = value.filter(|value| value.as_str().is_some_and(is_path));
-            value.into_iter().for_each(join);
-        };
-        one("model", "pretrained", |_| true);
-        one("train", "cache_dir", |_| true);
-        // Without the ending it is the name of a table that comes with the program.
-        one("objective", "relatedness", |name| name.ends_with(".toml"));
+        });
     }
 
     /// Refuses keys that nothing reads, with the nearest one that something does.
     fn check_keys(&self) -> Result<(), ConfigError> {
-        let keys = known_keys();
+        let keys = known_keys::<S>();
         let mut unknown = None;
         walk(&self.tree, "", "", &mut |known, exact| {
             if unknown.is_none() && !keys.iter().any(|key| key == known) {
@@ -142,7 +150,7 @@ fn absolute(folder: &Path) -> PathBuf {
 }
 
 /// The value at a dotted key, made where it is not there; list entries by index.
-fn place<'t>(tree: &'t mut Value, key: &str) -> Result<&'t mut Value, String> {
+fn place<'t>(tree: &'t mut Value, key: &str, lists: &[&str]) -> Result<&'t mut Value, String> {
     let mut place = tree;
     for part in key.split('.') {
         if part.is_empty() {
@@ -163,7 +171,7 @@ fn place<'t>(tree: &'t mut Value, key: &str) -> Result<&'t mut Value, String> {
                 ));
             }
             (Value::Table(table), _) => {
-                let fresh = if LISTS.contains(&part) {
+                let fresh = if lists.contains(&part) {
                     Value::Array(Vec::new())
                 } else {
                     Value::Table(toml::Table::new())
@@ -176,32 +184,10 @@ fn place<'t>(tree: &'t mut Value, key: &str) -> Result<&'t mut Value, String> {
     Ok(place)
 }
 
-/// All keys of a configuration with every option given, dotted; entries of lists as `[]`.
-fn known_keys() -> Vec<String> {
-    let data = || {
-        vec![DataConfig {
-            split: Some(String::new()),
-            weight: Some(1.0),
-            ..DataConfig::default()
-        }]
-    };
-    let full = Config {
-        model: ModelConfig {
-            pretrained: Some(PathBuf::new()),
-            ..ModelConfig::default()
-        },
-        data: data(),
-        validation: data(),
-        train: TrainConfig {
-            steps: Some(1),
-            max_seconds: Some(1.0),
-            cache_dir: Some(PathBuf::new()),
-            ..TrainConfig::default()
-        },
-        ..Config::default()
-    };
+/// All keys of a configuration, dotted; entries of lists as `[]`.
+fn known_keys<S: Schema>() -> Vec<String> {
     let mut keys = Vec::new();
-    if let Ok(tree) = Value::try_from(&full) {
+    if let Ok(tree) = Value::try_from(S::full()) {
         walk(&tree, "", "", &mut |known, _| keys.push(known.to_owned()));
     }
     keys
@@ -231,6 +217,24 @@ fn walk(tree: &Value, known: &str, exact: &str, visit: &mut dyn FnMut(&str, &str
                 walk(value, &known, &exact, visit);
             }
         }
+        _ => {}
+    }
+}
+
+/// Calls `change(key with [] for indices, text)` for every text.
+fn each_text(tree: &mut Value, key: &str, change: &mut dyn FnMut(&str, &mut String)) {
+    match tree {
+        Value::Table(table) => {
+            for (name, value) in table {
+                each_text(value, &dotted(key, name), change);
+            }
+        }
+        Value::Array(list) => {
+            for value in list {
+                each_text(value, &dotted(key, "[]"), change);
+            }
+        }
+        Value::String(text) => change(key, text),
         _ => {}
     }
 }

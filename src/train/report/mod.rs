@@ -4,6 +4,7 @@
 //! script, it follows the reader's light or dark scheme and fits a phone.
 
 mod base64;
+mod intervals;
 mod page;
 mod svg;
 
@@ -18,8 +19,12 @@ pub struct Report {
     pub title: String,
     /// One paragraph: what was done and what came out.
     pub summary: String,
+    /// What was found, a sentence each.
+    pub findings: Vec<String>,
     /// Machine, adapter, command line and so on: name and value.
     pub facts: Vec<(String, String)>,
+    /// Groups of means with their intervals.
+    pub panels: Vec<Panel>,
     /// The tables, the most important one first.
     pub tables: Vec<Table>,
     /// The curves.
@@ -80,6 +85,20 @@ pub enum Cell {
     Number(f64),
     /// A number of things.
     Count(u64),
+    /// A mean and its standard deviation.
+    Spread {
+        /// The mean.
+        mean: f64,
+        /// The deviation; none for one value.
+        deviation: Option<f64>,
+    },
+    /// A difference of means, green where its interval lies above zero and red where it lies below.
+    Difference {
+        /// The mean of the differences.
+        mean: f64,
+        /// Its interval; none for one value.
+        interval: Option<[f64; 2]>,
+    },
     /// There is no value; shown as a dash.
     #[default]
     Missing,
@@ -91,6 +110,7 @@ impl Cell {
         match *self {
             Self::Number(value) => Some(value),
             Self::Count(count) => Some(count as f64),
+            Self::Spread { mean, .. } | Self::Difference { mean, .. } => Some(mean),
             Self::Text(_) | Self::Missing => None,
         }
     }
@@ -117,6 +137,52 @@ pub enum Shading {
     Best,
     /// Each number's ground is as strong as its share of its row's sum: a confusion matrix.
     Share,
+}
+
+/// Means with their intervals under one heading.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Panel {
+    /// Its heading.
+    pub title: String,
+    /// A sentence on what is seen; may be empty.
+    pub text: String,
+    /// The plots.
+    pub plots: Vec<Intervals>,
+}
+
+/// A plot of means with their intervals.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Intervals {
+    /// Stands above it.
+    pub title: String,
+    /// What the values are.
+    pub label: String,
+    /// The names of the places at which each series has a value.
+    pub places: Vec<String>,
+    /// The series, side by side at each place.
+    pub series: Vec<IntervalSeries>,
+    /// Which way it runs.
+    pub layout: Layout,
+}
+
+/// One colour of a plot of intervals.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct IntervalSeries {
+    /// Its name in the legend.
+    pub name: String,
+    /// For each place the lower end, the mean and the upper end, where there is one.
+    pub values: Vec<Option<[f64; 3]>>,
+}
+
+/// Which way a plot of intervals runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Layout {
+    /// The places below each other, values to the right, with a line at zero: for differences.
+    #[default]
+    Rows,
+    /// The places from left to right, values upwards, the means of a series joined: for a quantity that changes.
+    Columns,
 }
 
 /// A group of pictures under one heading.

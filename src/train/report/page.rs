@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::svg::escape;
-use super::{Cell, Curve, Picture, Report, Shading, Table, Tile, base64, svg};
+use super::{Cell, Curve, Panel, Picture, Report, Shading, Table, Tile, base64, intervals, svg};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -14,6 +14,15 @@ fn element(tag: &str, text: &str) -> String {
     } else {
         format!("<{tag}>{}</{tag}>\n", escape(text))
     }
+}
+
+/// A list, or nothing where there is no item.
+fn list(items: &[String]) -> String {
+    if items.is_empty() {
+        return String::new();
+    }
+    let items: String = items.iter().map(|item| element("li", item)).collect();
+    format!("<ul>\n{items}</ul>\n")
 }
 
 pub(super) fn page(report: &Report) -> String {
@@ -27,6 +36,7 @@ pub(super) fn page(report: &Report) -> String {
     if !report.summary.is_empty() {
         let _ = writeln!(html, "<p class=\"summary\">{}</p>", escape(&report.summary));
     }
+    html.push_str(&list(&report.findings));
     if !report.facts.is_empty() {
         html.push_str("<dl>\n");
         for (name, value) in &report.facts {
@@ -34,6 +44,7 @@ pub(super) fn page(report: &Report) -> String {
         }
         html.push_str("</dl>\n");
     }
+    html.extend(report.panels.iter().map(panel));
     html.extend(report.tables.iter().map(table));
     if !report.curves.is_empty() {
         html.push_str("<h2>Curves</h2>\n<div class=\"curves\">\n");
@@ -42,9 +53,8 @@ pub(super) fn page(report: &Report) -> String {
     }
     html.extend(report.pictures.iter().map(picture));
     if !report.notes.is_empty() {
-        html.push_str("<h2>Notes</h2>\n<ul>\n");
-        html.extend(report.notes.iter().map(|note| element("li", note)));
-        html.push_str("</ul>\n");
+        html.push_str("<h2>Notes</h2>\n");
+        html.push_str(&list(&report.notes));
     }
     html.push_str("</main>\n</body>\n</html>\n");
     html
@@ -64,21 +74,46 @@ fn table(table: &Table) -> String {
         let largest = values.clone().fold(f64::NEG_INFINITY, f64::max);
         let sum: f64 = values.sum();
         for cell in &row.cells {
-            let text = match cell {
-                Cell::Text(text) => escape(text),
-                Cell::Number(value) => format!("{value:.*}", table.decimals),
-                Cell::Count(count) => count.to_string(),
-                Cell::Missing => "\u{2013}".to_owned(),
+            let text = cell_text(cell, table.decimals);
+            let mark = match (cell, cell.value()) {
+                (Cell::Difference { interval, .. }, _) => sign(*interval).to_owned(),
+                (_, Some(value)) => shade(table.shading, value, largest, sum),
+                (_, None) => String::new(),
             };
-            let mark = cell.value().map_or(String::new(), |value| {
-                shade(table.shading, value, largest, sum)
-            });
             let _ = write!(html, "<td{mark}>{text}</td>");
         }
         html.push_str("</tr>\n");
     }
     html.push_str("</tbody>\n</table></div>\n");
     html
+}
+
+fn cell_text(cell: &Cell, decimals: usize) -> String {
+    match cell {
+        Cell::Text(text) => escape(text),
+        Cell::Number(value) => format!("{value:.decimals$}"),
+        Cell::Count(count) => count.to_string(),
+        Cell::Spread { mean, deviation } => match deviation {
+            Some(deviation) => format!("{mean:.decimals$} \u{b1} {deviation:.decimals$}"),
+            None => format!("{mean:.decimals$}"),
+        },
+        Cell::Difference { mean, interval } => match interval {
+            Some([low, high]) => {
+                format!("{mean:+.decimals$} <small>{low:+.decimals$} to {high:+.decimals$}</small>")
+            }
+            None => format!("{mean:+.decimals$}"),
+        },
+        Cell::Missing => "\u{2013}".to_owned(),
+    }
+}
+
+/// The attribute of a difference that is none by chance.
+fn sign(interval: Option<[f64; 2]>) -> &'static str {
+    match interval {
+        Some([low, _]) if low > 0.0 => " class=\"above\"",
+        Some([_, high]) if high < 0.0 => " class=\"below\"",
+        _ => "",
+    }
 }
 
 /// The attribute that sets a number off within its row.
@@ -94,19 +129,34 @@ fn shade(shading: Shading, value: f64, largest: f64, sum: f64) -> String {
     }
 }
 
+fn panel(panel: &Panel) -> String {
+    let mut html = element("h2", &panel.title) + &element("p", &panel.text);
+    html.push_str("<div class=\"curves\">\n");
+    for plot in &panel.plots {
+        let names = plot.series.iter().map(|series| series.name.as_str());
+        html.push_str(&figure(&plot.title, &intervals::plot(plot), names));
+    }
+    html.push_str("</div>\n");
+    html
+}
+
 fn curve(curve: &Curve) -> String {
-    let mut html = format!(
-        "<figure><figcaption>{}</figcaption>{}",
-        escape(&curve.title),
-        svg::curve(curve)
-    );
+    let names = curve.series.iter().map(|series| series.name.as_str());
+    figure(&curve.title, &svg::curve(curve), names)
+}
+
+/// A drawing with its title and the names of its colours.
+fn figure<'a>(title: &str, drawing: &str, names: impl Iterator<Item = &'a str>) -> String {
+    let title = escape(title);
+    let mut html = format!("<figure><figcaption>{title}</figcaption>{drawing}");
     html.push_str("<p class=\"legend\">");
-    for (index, series) in curve.series.iter().enumerate() {
+    let named = names.enumerate().filter(|(_, name)| !name.is_empty());
+    for (index, name) in named {
         let color = svg::color(index);
         let _ = write!(
             html,
             "<span><i style=\"background:{color}\"></i>{}</span> ",
-            escape(&series.name)
+            escape(name)
         );
     }
     html.push_str("</p></figure>\n");

@@ -6,8 +6,8 @@ use super::super::curves::{Curve, Series, tick};
 use crate::picture::PALETTE;
 
 /// The drawing in units of the page's pixels: narrow enough that its text stays legible on a phone.
-const WIDTH: f64 = 480.0;
-const HEIGHT: f64 = 290.0;
+pub(super) const WIDTH: f64 = 480.0;
+pub(super) const HEIGHT: f64 = 290.0;
 /// The plot's edges in it: left, right, top, bottom.
 const PLOT: [f64; 4] = [48.0, WIDTH - 22.0, 24.0, HEIGHT - 42.0];
 const POINTS: usize = 300;
@@ -35,7 +35,7 @@ pub(super) fn color(index: usize) -> String {
 }
 
 /// Round values (1, 2 or 5 times a power of ten apart) from `low` to `high`, at most `count` + 1 of them.
-fn ticks(low: f64, high: f64, count: f64) -> Vec<f64> {
+pub(super) fn ticks(low: f64, high: f64, count: f64) -> Vec<f64> {
     let rough = (high - low) / count;
     let decade = 10_f64.powf(rough.log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * decade);

@@ -156,6 +156,23 @@ fn curves() -> Vec<Curve> {
     ]
 }
 
+fn panel(name: &str) -> Panel {
+    Panel {
+        title: named(name),
+        text: named(name),
+        plots: vec![Intervals {
+            title: named(name),
+            label: named(name),
+            places: vec![named(name)],
+            series: vec![IntervalSeries {
+                name: named(name),
+                values: vec![Some([0.1, 0.2, 0.3])],
+            }],
+            ..Intervals::default()
+        }],
+    }
+}
+
 fn sample() -> Report {
     let units = [1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 24, 25, 26];
     let rows = units.map(|unit| {
@@ -169,6 +186,8 @@ fn sample() -> Report {
              units, valence and arousal. One network learned from all of them twice: with each task for itself, and with \
              the tasks coupled by distribution matching and soft co-annotation.",
         ),
+        findings: vec![named("Coupled against uncoupled: better.")],
+        panels: vec![panel("Differences")],
         facts: [
             ("machine", "2 cores, Linux 6.1"),
             (
@@ -226,7 +245,7 @@ fn page_holds_everything_and_needs_nothing_else() {
     ] {
         assert!(html.contains(wanted), "{wanted} is missing");
     }
-    assert_eq!(html.matches("<svg ").count(), 2);
+    assert_eq!(html.matches("<svg ").count(), 3);
     assert_eq!(
         html.matches("src=\"data:image/png;base64,iVBORw0KGgo")
             .count(),
@@ -282,6 +301,8 @@ fn no_text_becomes_markup() {
     let report = Report {
         title: evil.clone(),
         summary: evil.clone(),
+        findings: vec![evil.clone()],
+        panels: vec![panel(&evil)],
         facts: vec![(evil.clone(), evil.clone())],
         tables: vec![table],
         curves: vec![curve],
@@ -295,11 +316,11 @@ fn no_text_becomes_markup() {
     };
     let html = report.html();
     assert!(!html.contains("<b x"));
-    // Title, caption and curve title twice each; 16 other places once.
+    // Title, caption, curve title and plot title twice each; 22 other places once.
     assert_eq!(
         html.matches("&lt;b x=&quot;&#39;&amp;&#39;&quot;&gt;")
             .count(),
-        22
+        30
     );
 }
 
@@ -314,6 +335,53 @@ fn best_and_share_mark_the_right_cells() {
     assert!(html.contains("<td class=\"best\">0.588</td><td>0.571</td>"));
     // The first row has only its diagonal: 60 of 60.
     assert!(html.contains("<td style=\"background:rgba(0,114,178,0.70)\">60</td>"));
+}
+
+#[test]
+fn differences_bear_the_sign_that_their_interval_has() {
+    let difference = |mean: f64, low, high| Cell::Difference {
+        mean,
+        interval: Some([low, high]),
+    };
+    let table = Table {
+        columns: vec![named("a"); 5],
+        rows: vec![Row {
+            name: named("gain"),
+            cells: vec![
+                difference(0.5, 0.25, 0.75),
+                difference(-0.5, -0.75, -0.25),
+                difference(0.25, -0.5, 1.0),
+                Cell::Difference {
+                    mean: 0.5,
+                    interval: None,
+                },
+                Cell::Spread {
+                    mean: 0.5,
+                    deviation: Some(0.125),
+                },
+            ],
+        }],
+        decimals: 3,
+        ..Table::default()
+    };
+    let report = Report {
+        tables: vec![table],
+        ..Report::default()
+    };
+    let html = report.html();
+    for wanted in [
+        "<td class=\"above\">+0.500 <small>+0.250 to +0.750</small></td>",
+        "<td class=\"below\">-0.500 <small>-0.750 to -0.250</small></td>",
+        "<td>+0.250 <small>-0.500 to +1.000</small></td>",
+        "<td>+0.500</td>",
+        "<td>0.500 \u{b1} 0.125</td>",
+    ] {
+        assert!(html.contains(wanted), "{wanted} is not in {html}");
+    }
+    let json = serde_json::to_value(&report).unwrap();
+    let cells = &json["tables"][0]["rows"][0]["cells"];
+    assert_eq!(cells[0]["interval"][1], 0.75);
+    assert_eq!(cells[4]["deviation"], 0.125);
 }
 
 #[test]

@@ -1,17 +1,17 @@
-//! Rendered faces with labels, of which a database keeps some.
+//! Rendered faces with every label.
 
-use super::DemoError;
-use crate::data::synthetic::{Faces, Shown};
+use super::ExperimentError;
+use crate::data::synthetic::{Faces, Picture, Shown};
 use crate::gpu::Gpu;
 use crate::kernels::face::{Face, render};
 use crate::objective::Labels;
 
-/// Pictures of one database with the labels that it carries.
+/// Pictures with all that is known about them.
 #[derive(Clone, Debug)]
 pub struct Gallery {
     /// RGB bytes, picture after picture.
     pub pixels: Vec<u8>,
-    /// What the database says of each.
+    /// What is true of each.
     pub labels: Vec<Labels>,
     /// What compound expression each shows, if any.
     pub compound: Vec<Option<&'static str>>,
@@ -35,49 +35,44 @@ fn studio(face: Face) -> Face {
     }
 }
 
-/// Which labels a database keeps.
-pub(super) type Keep = fn(Labels) -> Labels;
-
-pub(super) const ALL: Keep = |labels| labels;
-pub(super) const EXPRESSION: Keep = |labels| Labels {
-    expression: labels.expression,
-    ..Labels::default()
-};
-pub(super) const UNITS: Keep = |labels| Labels {
-    au_mask: labels.au_mask,
-    au_value: labels.au_value,
-    ..Labels::default()
-};
-pub(super) const AXES: Keep = |labels| Labels {
-    valence_arousal: labels.valence_arousal,
-    ..Labels::default()
-};
-
 impl Gallery {
     /// Renders `count` pictures of a stream from number `first` on.
     ///
     /// # Errors
-    /// [`DemoError::Kernel`].
+    /// [`ExperimentError::Kernel`].
     pub(super) fn render(
         gpu: &Gpu,
         stream: &Faces,
         first: u64,
         count: usize,
         side: usize,
-        keep: Keep,
-    ) -> Result<Self, DemoError> {
-        let pictures: Vec<_> = (first..first + count as u64)
-            .map(|index| stream.picture(index))
-            .collect();
+    ) -> Result<Self, ExperimentError> {
+        let pictures = (first..first + count as u64).map(|index| stream.picture(index));
+        Self::of(gpu, &pictures.collect::<Vec<_>>(), side)
+    }
+
+    /// Renders some pictures.
+    ///
+    /// # Errors
+    /// [`ExperimentError::Kernel`].
+    pub(super) fn of(
+        gpu: &Gpu,
+        pictures: &[Picture],
+        side: usize,
+    ) -> Result<Self, ExperimentError> {
         let faces: Vec<Face> = pictures
             .iter()
             .map(|picture| studio(picture.face))
             .collect();
+        let pixels = match faces.as_slice() {
+            [] => Vec::new(),
+            faces => gpu.block_on(render(gpu, faces, side))?,
+        };
         Ok(Self {
-            pixels: gpu.block_on(render(gpu, &faces, side))?,
+            pixels,
             labels: pictures
                 .iter()
-                .map(|picture| keep(picture.truth.labels()))
+                .map(|picture| picture.truth.labels())
                 .collect(),
             compound: pictures
                 .iter()
@@ -107,7 +102,7 @@ impl Gallery {
     }
 
     /// The first pictures.
-    pub(super) fn first(&self, count: usize) -> Self {
+    pub fn first(&self, count: usize) -> Self {
         let count = count.min(self.len());
         Self {
             pixels: self.pixels[..count * self.side * self.side * 3].to_vec(),

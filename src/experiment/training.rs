@@ -1,0 +1,204 @@
+//! One training of a grid: what it is, as data, and how it runs.
+
+use super::mix::Mix;
+use super::{
+    ExperimentError, FacesConfig, FewShotConfig, NetworkConfig, Observer, StepsConfig, World,
+};
+use crate::gpu::{Gpu, Precision};
+use crate::infer::{Images, Model};
+use crate::kernels::optim::{AdamConstants, Optimizer};
+use crate::nn::{Backbone, Network, Weights};
+use crate::objective::{Objective, ObjectiveConfig, Relatedness, Tasks};
+use crate::optim::{Decay, Schedule};
+use crate::tape::Memory;
+use crate::train::{Setup, StepLosses, Trainer, Upload};
+use serde::Serialize;
+use std::time::Instant;
+
+/// Steps by which the speed is judged.
+const TRIAL: u64 = 24;
+
+/// Everything that one training depends on. Two that are equal give the same network, so that one is enough.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Training {
+    /// The seed of people, weights and order.
+    pub seed: u64,
+    /// The network.
+    pub model: NetworkConfig,
+    /// The pictures, and which labels each database carries.
+    pub faces: FacesConfig,
+    /// The share of the pictures with action units that keep them.
+    pub au_share: f64,
+    /// Steps and optimiser.
+    pub train: StepsConfig,
+    /// What is learned afterwards from a few faces.
+    pub few_shot: FewShotConfig,
+    /// The objective.
+    pub objective: ObjectiveConfig,
+    /// The relatedness table, where there is a coupling.
+    pub relatedness: Option<Relatedness>,
+}
+
+/// A trained network.
+#[derive(Clone, Debug)]
+pub struct Trained {
+    /// The network.
+    pub model: Model,
+    /// The weighted sum of the losses by step.
+    pub losses: Vec<(f64, f64)>,
+}
+
+impl Training {
+    /// The tasks that are trained.
+    ///
+    /// # Errors
+    /// [`ExperimentError::Objective`].
+    pub fn tasks(&self) -> Result<Tasks, ExperimentError> {
+        Ok(self.objective.tasks()?)
+    }
+
+    fn objective(&self) -> Result<Objective, ExperimentError> {
+        let table = self.relatedness.as_ref();
+        Ok(Objective::new(&self.tasks()?, &self.objective, table)?)
+    }
+
+    fn setup(&self, objective: &Objective) -> Setup {
+        let (model, train) = (&self.model, &self.train);
+        Setup {
+            network: Network {
+                // Checked where the configuration is read.
+                backbone: model.backbone.parse().unwrap_or(Backbone::Mobile),
+                width: model.width,
+                depth: model.depth,
+                outputs: objective.logits(),
+            },
+            images: Images {
+                batch: train.batch,
+                source: model.size,
+                size: model.size,
+            },
+            objective: objective.kernel(train.batch),
+            tables: objective.tables().to_vec(),
+            optimizer: Optimizer::AdamW(AdamConstants {
+                weight_decay: train.weight_decay,
+                ..AdamConstants::default()
+            }),
+            schedule: Schedule {
+                base: train.learning_rate,
+                warmup: train.warmup,
+                total: train.steps,
+                decay: Decay::Cosine,
+            },
+            seed: self.seed as u32,
+            precision: Precision::named(&train.precision).unwrap_or_default(),
+            memory: Memory::Fast,
+        }
+    }
+
+    /// Trains; `name` is for the observer.
+    ///
+    /// # Errors
+    /// [`ExperimentError::Stopped`] where the observer asks to stop, and what training meets.
+    pub fn run(
+        &self,
+        gpu: &Gpu,
+        world: &World,
+        name: &str,
+        observer: &mut dyn Observer,
+    ) -> Result<Trained, ExperimentError> {
+        let total = self.train.steps;
+        let mut running = Loop::new(gpu, self, world)?;
+        observer.stage(name, Some(total));
+        let start = Instant::now();
+        let mut losses = Vec::new();
+        let mut arrived = |step: StepLosses, observer: &mut dyn Observer| {
+            let done = step.step + 1;
+            losses.push((done as f64, f64::from(step.total())));
+            let images = (done * self.train.batch as u64) as f64;
+            let speed = images / start.elapsed().as_secs_f64();
+            observer.step(done, speed, step.total());
+        };
+        while running.trainer.done() < total {
+            if observer.stop() {
+                return Err(ExperimentError::Stopped);
+            }
+            let late = running.step()?;
+            late.into_iter().for_each(|late| arrived(late, observer));
+        }
+        while let Some(late) = gpu.block_on(running.trainer.oldest())? {
+            arrived(late, observer);
+        }
+        let model = Model {
+            network: running.network,
+            size: self.model.size,
+            tasks: self.tasks()?,
+            weights: gpu.block_on(running.trainer.weights())?,
+        };
+        Ok(Trained { model, losses })
+    }
+
+    /// Seconds a step, by the speed of a few.
+    ///
+    /// # Errors
+    /// What training meets.
+    pub fn seconds_per_step(&self, gpu: &Gpu, world: &World) -> Result<f64, ExperimentError> {
+        let mut short = self.clone();
+        short.train.steps = TRIAL;
+        let mut running = Loop::new(gpu, &short, world)?;
+        // The first step compiles the driver's shaders.
+        running.step()?;
+        gpu.wait()?;
+        let start = Instant::now();
+        while running.trainer.done() <= TRIAL {
+            running.step()?;
+        }
+        gpu.wait()?;
+        Ok(start.elapsed().as_secs_f64() / TRIAL as f64)
+    }
+}
+
+/// A training under way.
+struct Loop<'a> {
+    gpu: &'a Gpu,
+    network: Network,
+    trainer: Trainer,
+    objective: Objective,
+    mix: Mix<'a>,
+    batch: usize,
+    matrices: Vec<f32>,
+    pixels: Vec<u8>,
+}
+
+impl<'a> Loop<'a> {
+    fn new(gpu: &'a Gpu, training: &Training, world: &'a World) -> Result<Self, ExperimentError> {
+        let objective = training.objective()?;
+        let setup = training.setup(&objective);
+        let network = setup.network;
+        let declared = network.declare(training.model.size)?;
+        let weights = Weights::initialised(&declared, training.seed);
+        let batch = training.train.batch;
+        Ok(Self {
+            gpu,
+            network,
+            trainer: gpu.block_on(Trainer::new(gpu, setup, &weights))?,
+            objective,
+            mix: Mix::new(world, training, &training.tasks()?),
+            batch,
+            matrices: crate::data::identity_matrix(batch),
+            pixels: Vec::new(),
+        })
+    }
+
+    fn step(&mut self) -> Result<Option<StepLosses>, ExperimentError> {
+        let labels = self.mix.batch(self.trainer.done(), &mut self.pixels);
+        let labels = self.objective.pack(&labels, self.batch)?;
+        let padded = self.pixels.len().next_multiple_of(4);
+        self.pixels.resize(padded, 0);
+        let upload = Upload {
+            pixels: &self.pixels,
+            matrices: &self.matrices,
+            labels: &labels,
+        };
+        Ok(self.gpu.block_on(self.trainer.step(upload))?)
+    }
+}
