@@ -16,8 +16,11 @@ fn wanted(gpu: &Gpu, family: &str) -> Vec<(Shader, Variant)> {
     let kernels = kernels::all();
     let of = kernels.iter().filter(|kernel| kernel.family == family);
     let pairs = of.flat_map(|kernel| kernel.variants.iter().map(|v| (kernel.shader, v.clone())));
+    // What loads 64-bit words is for software adapters.
+    let words = |variant: &Variant| variant.constants().contains(&("WORDS", 1));
     pairs
         .filter(|(_, v)| gpu.can_store(v.precision()))
+        .filter(|(_, v)| gpu.has_software_kernels() || !words(v))
         .collect()
 }
 

@@ -3,11 +3,21 @@
 // Layout: grad_y vec4 [N,P,Q,columns]; winner [N,P,Q,columns] u32, four bytes, the first the lowest; grad_x [N,H,W,columns] vec4; count = N·H·W·parts.
 // Work:   an invocation does every parts-th vec4 of one pixel of grad_x, at most 4, so that the index is divided once;
 //         windows in row-major order; invocations beyond the end do nothing.
-// Needs:  default limits. Variants: f16 (shader-f16).
+// Needs:  default limits. Variants: f16 (shader-f16), WORDS (64-bit integers; only f32).
 
 // only f16: enable f16;
 alias Stored = f32; // only f32
 // only f16: alias Stored = f16;
+
+override WORDS: bool = false;
+
+// A vec4, as it is loaded and stored: WORDS as two u64, which halves what an adapter pays for whose lanes load one after the other.
+alias Vector = vec4<Stored>; // without WORDS
+// only WORDS: alias Vector = vec2<u64>;
+fn widen(v: Vector) -> vec4f { return vec4f(v); } // without WORDS
+// only WORDS: fn widen(v: Vector) -> vec4f { return bitcast<vec4f>(vec4u(vec2u(v), vec2u(v >> vec2u(32u))).xzyw); }
+fn narrow(v: vec4f) -> Vector { return vec4<Stored>(v); } // without WORDS
+// only WORDS: fn narrow(v: vec4f) -> Vector { return vec2<u64>(bitcast<vec4u>(v).xz) | (vec2<u64>(bitcast<vec4u>(v).yw) << vec2u(32u)); }
 
 struct Params {
     count: u32,
@@ -26,9 +36,9 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> grad_y: array<vec4<Stored>>;
+@group(0) @binding(1) var<storage, read_write> grad_y: array<Vector>;
 @group(0) @binding(2) var<storage, read_write> winner: array<u32>;
-@group(0) @binding(3) var<storage, read_write> grad_x: array<vec4<Stored>>;
+@group(0) @binding(3) var<storage, read_write> grad_x: array<Vector>;
 
 // The windows [first, end) that position `at` of the padded axis is in.
 fn windows(at: u32, window: u32, stride: u32, count: u32) -> vec2u {
@@ -59,9 +69,9 @@ fn max_pool2d_grad(
             for (var q = columns.x; q < columns.y; q++) {
                 let place = (v - p * params.stride_h) * params.window_w + u - q * params.stride_w;
                 let at = ((image * params.out_h + p) * params.out_w + q) * params.columns + column;
-                sum += select(vec4f(), vec4f(grad_y[at]), ((vec4u(winner[at]) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(0xFFu)) == vec4u(place));
+                sum += select(vec4f(), widen(grad_y[at]), ((vec4u(winner[at]) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(0xFFu)) == vec4u(place));
             }
         }
-        grad_x[pixel * params.columns + column] = vec4<Stored>(sum);
+        grad_x[pixel * params.columns + column] = narrow(sum);
     }
 }

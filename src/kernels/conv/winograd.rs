@@ -141,7 +141,8 @@ impl Tiled {
     }
 
     /// The products with the filters: `v`, `u`, `m`, of the forward pass or, with the filters transposed, of the input's gradient.
-    pub(super) fn product(&self, transposed: bool) -> Result<Call, KernelError> {
+    /// `wide`: with more columns at once, where they come out even.
+    pub(super) fn product(&self, transposed: bool, wide: bool) -> Result<Call, KernelError> {
         let sizes = self.sizes()?;
         let mut params = self.params(&sizes)?;
         let (tiles, mut columns_each) = (self.count(), COLUMNS);
@@ -150,10 +151,10 @@ impl Tiled {
         let mut variant = variant.set("EACH", pixels_each as i64);
         if transposed {
             std::mem::swap(&mut params.c4, &mut params.k4);
-            if sizes.c4().is_multiple_of(MORE_COLUMNS) {
-                columns_each = MORE_COLUMNS;
-                variant = variant.set("COLUMNS", MORE_COLUMNS as i64);
-            }
+        }
+        if wide && params.k4.is_multiple_of(MORE_COLUMNS as u32) {
+            columns_each = MORE_COLUMNS;
+            variant = variant.set("COLUMNS", MORE_COLUMNS as i64);
         }
         let columns = params.k4 as usize;
         let column_groups = columns.div_ceil(columns_each);
@@ -248,7 +249,9 @@ impl Winograd {
     /// # Errors
     /// [`KernelError::TooLarge`].
     pub fn calls(&self) -> Result<[Call; 3], KernelError> {
-        let [input, product] = [self.tiled.input()?, self.tiled.product(false)?];
+        // As `broadcast::forward`: an epilogue is that of inference, for which more columns compile too long.
+        let wide = self.epilogue == ForwardEpilogue::default();
+        let [input, product] = [self.tiled.input()?, self.tiled.product(false, wide)?];
         Ok([input, product, self.output()?])
     }
 
@@ -289,7 +292,7 @@ fn each(tiles: usize) -> (usize, usize) {
 pub(super) fn kernels() -> [Kernel; 4] {
     let products =
         |transposed| [1, 2, 4].map(|each| flags(&[("TRANSPOSED", transposed)]).set("EACH", each));
-    let products = [products(false).to_vec(), columns(&products(true))];
+    let products = [columns(&products(false)), columns(&products(true))];
     [
         kernel(FILTER, vec![Variant::new()]),
         kernel(INPUT, vec![Variant::new()]),

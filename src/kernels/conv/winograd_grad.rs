@@ -103,7 +103,7 @@ impl WinogradGradInput {
     /// # Errors
     /// [`KernelError::TooLarge`].
     pub fn calls(&self) -> Result<[Call; 3], KernelError> {
-        let product = self.tiled.product(true)?;
+        let product = self.tiled.product(true, true)?;
         Ok([grad_y(&self.tiled)?, product, self.output()?])
     }
 
