@@ -10,18 +10,18 @@
 //         memory they fetch the next into registers. What is beyond the end is 0, or clamped and not stored. A group of the
 //         statistics is 64 pixels: a lane's sums, then those of a column's 16 lanes; first of y, then of the squared distances
 //         from the mean, so that a mean far from zero costs no digits.
-// Needs:  default limits. Variants: f16 (shader-f16), TALL, WIDE, BIAS, AFFINE, RESIDUAL, RELU, STATS.
+// Needs:  default limits. Variants: f16 (shader-f16), TALL, WIDE, POINT (1 × 1, stride 1, no padding, C a multiple of SIDE), BIAS,
+//         AFFINE, RESIDUAL, RELU, STATS.
 
 // only f16: enable f16;
 alias Stored = f32; // only f32
 // only f16: alias Stored = f16;
 
-override TALL: bool = true; override WIDE: bool = true;
+override TALL: bool = true; override WIDE: bool = true; override POINT: bool = false;
 override BIAS: bool = false; override AFFINE: bool = false; override RESIDUAL: bool = false; override RELU: bool = false;
 override STATS: bool = false;
 // Lanes along either side of a tile; a step is as many rows of weight, STEP vec4s of (r, s, c).
-const SIDE = 16u;
-const SHUFFLED = true;
+const SIDE = 16u; const SHUFFLED = true;
 const GROUP = 4u * SIDE;
 
 struct Params {
@@ -41,7 +41,7 @@ struct Params {
 
 // The top left corner of an output pixel's window: row, column, and where it begins in x, wrapped where that is before it.
 fn corner(pixel: u32) -> vec3u {
-    let p = min(pixel, params.pixels - 1u);
+    let p = min(pixel, params.pixels - 1u); if POINT { return vec3u(0u, 0u, p * params.c4); }
     let row = p / params.wo;
     let top = row % params.ho * params.stride_h - params.pad_h;
     let left = p % params.wo * params.stride_w - params.pad_w;
@@ -50,6 +50,7 @@ fn corner(pixel: u32) -> vec3u {
 
 // The place in (r, s, c) STEP vec4s on.
 fn advance(tap: vec3u) -> vec3u {
+    if POINT { return tap + vec3u(0u, 0u, STEP); }
     var next = tap + vec3u(params.step_r, params.step_s, params.step_c);
     next += select(vec3u(), vec3u(0u, 1u, 0u - params.c4), next.z >= params.c4);
     return next + select(vec3u(), vec3u(1u, 0u - params.s, 0u), next.y >= params.s);
@@ -58,21 +59,29 @@ fn advance(tap: vec3u) -> vec3u {
 // What a lane fetches for a step: a vec4 of (r, s, c) of four pixels, or a column of rows of weight. Nothing waits for it.
 fn fetch_pixel(corner: vec3u, tap: vec3u, source: u32) -> vec4f {
     var v = vec4<Stored>();
-    let there = corner.x + tap.x < params.h && corner.y + tap.y < params.w && tap.x < params.r;
-    if there { v = x[corner.z + source]; }
+    if corner.x + tap.x < params.h && corner.y + tap.y < params.w && tap.x < params.r { v = x[corner.z + source]; }
     return vec4f(v);
 }
 fn fetch_row(row: u32, column: u32) -> vec4f {
-    let last = 4u * params.r * params.s * params.c4 - 1u;
-    return weight[min(row, last) * params.k4 + min(column, params.k4 - 1u)];
+    return weight[min(row, 4u * params.r * params.s * params.c4 - 1u) * params.k4 + min(column, params.k4 - 1u)];
 }
 struct Corners { c0: vec3u, c1: vec3u, c2: vec3u, c3: vec3u }
-fn fetch(lane: u32, corners: Corners, tap: vec3u, row: u32, column: u32) -> mat4x4f {
+fn fetch(lane: u32, corners: Corners, tap: vec3u, step: u32, line: u32, column: u32) -> mat4x4f {
+    if POINT && lane < LANES / 2u {
+        let z = min(tap.z, params.c4 - 1u);
+        return mat4x4f(vec4f(x[corners.c0.z + z]), vec4f(x[corners.c1.z + z]), vec4f(x[corners.c2.z + z]), vec4f(x[corners.c3.z + z]));
+    }
+    if POINT {
+        let at = (min(step, 4u * params.c4 - SIDE) + line) * params.k4 + min(column, params.k4 - 1u);
+        if !WIDE { return mat4x4f(weight[at], weight[at + 8u * params.k4], vec4f(), vec4f()); }
+        return mat4x4f(weight[at], weight[at + 4u * params.k4], weight[at + 8u * params.k4], weight[at + 12u * params.k4]);
+    }
     if lane < LANES / 2u {
         let source = (tap.x * params.w + tap.y) * params.c4 + tap.z;
         return mat4x4f(fetch_pixel(corners.c0, tap, source), fetch_pixel(corners.c1, tap, source),
             fetch_pixel(corners.c2, tap, source), fetch_pixel(corners.c3, tap, source));
     }
+    let row = step + line;
     if !WIDE { return mat4x4f(fetch_row(row, column), fetch_row(row + 8u, column), vec4f(), vec4f()); }
     return mat4x4f(fetch_row(row, column), fetch_row(row + 4u, column), fetch_row(row + 8u, column), fetch_row(row + 12u, column));
 }
@@ -81,8 +90,7 @@ fn stage(lane: u32, v: mat4x4f) {
         if TALL || lane < LANES / 4u { stage_turned(lane % STEP * 4u, lane / STEP, v); }
         return;
     }
-    let columns = select(SIDE, ROW, WIDE);
-    let i = lane - LANES / 2u;
+    let columns = select(SIDE, ROW, WIDE); let i = lane - LANES / 2u;
     let at = FACTOR + i / columns * ROW + i % columns;
     let rows = LANES / 2u / columns * ROW;
     staged[at] = v[0]; staged[at + rows] = v[1];
@@ -92,8 +100,7 @@ fn stage(lane: u32, v: mat4x4f) {
 // What an epilogue has for each channel, loaded once a column.
 struct Channels { bias: vec4f, scale: vec4f, shift: vec4f }
 fn channels_of(column: u32) -> Channels {
-    let k = min(column, params.k4 - 1u);
-    var it = Channels();
+    let k = min(column, params.k4 - 1u); var it = Channels();
     if BIAS { it.bias = bias[k]; }
     if AFFINE { it.scale = affine[k]; it.shift = affine[params.k4 + k]; }
     return it;
@@ -170,18 +177,18 @@ fn conv2d_forward(
     let rows = params.r * params.s * params.c4 * 4u;
     let mine = first + lane / STEP * 4u; // the pixels that the lane fetches, or its row and column of weight
     let corners = Corners(corner(mine), corner(mine + 1u), corner(mine + 2u), corner(mine + 3u));
-    let row = (lane - LANES / 2u) / select(SIDE, ROW, WIDE);
+    let line = (lane - LANES / 2u) / select(SIDE, ROW, WIDE);
     let source = columns + lane % select(SIDE, ROW, WIDE);
     let position = lane % STEP / params.c4;
     var tap = vec3u(position / params.s, position % params.s, lane % STEP % params.c4);
-    var next = fetch(lane, corners, tap, row, source);
+    var next = fetch(lane, corners, tap, 0u, line, source);
     var tile = Tile();
     for (var step = SIDE; step < rows + SIDE; step += SIDE) {
         workgroupBarrier();
         stage(lane, next);
         workgroupBarrier();
         tap = advance(tap);
-        next = fetch(lane, corners, tap, step + row, source);
+        next = fetch(lane, corners, tap, step, line, source);
         tile = consume_all(tile, lane);
     }
     tile.upper.y0 = finish_four(pixel, column, tile.upper.y0);

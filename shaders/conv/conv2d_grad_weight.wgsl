@@ -7,13 +7,13 @@
 //         pixels; a lane has every 16th row and column of it. The sum takes 16 pixels at a time, a lane fetching its row and its
 //         column of one of them: while the lanes work on those in workgroup memory they fetch the next into registers. What is
 //         beyond the end is computed on clamped indices and not stored; pixels beyond the end count as 0.
-// Needs:  default limits. Variants: f16 (shader-f16), TALL, WIDE, MAPPED.
+// Needs:  default limits. Variants: f16 (shader-f16), TALL, WIDE, POINT (1 × 1, stride 1, no padding), MAPPED.
 
 // only f16: enable f16;
 alias Stored = f32; // only f32
 // only f16: alias Stored = f16;
 
-override TALL: bool = true; override WIDE: bool = true; override MAPPED: bool = false;
+override TALL: bool = true; override WIDE: bool = true; override POINT: bool = false; override MAPPED: bool = false;
 // Lanes along either side of a tile, and pixels a step.
 const SIDE = 16u;
 const SHUFFLED = false;
@@ -62,8 +62,15 @@ fn fetch(source0: vec3u, source1: vec3u, pixel: vec3u, at: u32, end: u32, column
     next.there = vec2<bool>(at < end && all(place0 < size), at < end && all(place1 < size));
     let image = pixel.x * params.h;
     let x0 = ((image + place0.x) * params.w + place0.y) * params.c4 + source0.z;
-    next.x0 = x[select(0u, x0, next.there.x)];
-    if TALL {
+    let point = min(at, params.pixels - 1u) * params.c4;
+    if POINT {
+        next.there = vec2<bool>(at < end);
+        next.x0 = x[point + source0.z];
+        if TALL { next.x1 = x[point + source1.z]; }
+    } else {
+        next.x0 = x[select(0u, x0, next.there.x)];
+    }
+    if TALL && !POINT {
         let x1 = ((image + place1.x) * params.w + place1.y) * params.c4 + source1.z;
         next.x1 = x[select(0u, x1, next.there.y)];
     }

@@ -33,6 +33,20 @@ impl ForwardEpilogue {
         ])
     }
 
+    /// The variants that plans choose: statistics come with nothing but a bias, as what follows them is not known yet.
+    pub(super) fn planned() -> Vec<Variant> {
+        let mut variants = Self::variants_without_stats();
+        for bias in [false, true] {
+            let epilogue = Self {
+                bias,
+                stats: true,
+                ..Self::default()
+            };
+            variants.push(epilogue.variant());
+        }
+        variants
+    }
+
     /// Every variant of a shader that knows no statistics.
     pub(super) fn variants_without_stats() -> Vec<Variant> {
         all_flags(&Self::FLAGS[..4])

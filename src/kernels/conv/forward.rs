@@ -1,10 +1,10 @@
 //! The convolution, and what follows it in a forward pass.
 
 use super::epilogue::{ForwardEpilogue, when};
-use super::sizes::{STEP, Sizes, with};
+use super::sizes::{SIDE, STEP, Sizes, with, with_points};
 use super::{Conv2dShape, Tile, broadcast};
 use crate::gpu::Shader;
-use crate::kernels::check::{all_flags, elements};
+use crate::kernels::check::elements;
 use crate::kernels::{Access, Call, Kernel, KernelError, Params, narrow, params, shader};
 
 const FORWARD: Shader = shader!("conv", "conv2d_forward", "register_tile");
@@ -153,7 +153,11 @@ impl Conv2dForward {
         let column_groups = columns.div_ceil(tile.columns());
         let params = ForwardParams::of(sizes, STEP, column_groups)?;
         let groups = tile.workgroups(pixels, columns) as u64;
-        Call::new(FORWARD, tile.of(self.epilogue.variant()), &params, groups)
+        let mut variant = self.epilogue.variant();
+        if self.shape.is_point() && (4 * sizes.c4()).is_multiple_of(SIDE) {
+            variant = variant.set("POINT", true);
+        }
+        Call::new(FORWARD, tile.of(variant), &params, groups)
     }
 }
 
@@ -162,6 +166,6 @@ pub(super) fn kernel() -> Kernel {
         family: "conv",
         shader: FORWARD,
         params: ForwardParams::FIELDS,
-        variants: Tile::all(&all_flags(&ForwardEpilogue::FLAGS)),
+        variants: Tile::all(&with_points(&ForwardEpilogue::planned())),
     }
 }

@@ -1,7 +1,7 @@
 //! The gradient of a convolution with respect to the filters.
 
 use super::epilogue::when;
-use super::sizes::{SIDE, Sizes, with};
+use super::sizes::{SIDE, Sizes, with, with_points};
 use super::{Conv2dShape, SumGroups, Tile, broadcast};
 use crate::gpu::Shader;
 use crate::kernels::check::{all_flags, elements, flags};
@@ -146,7 +146,8 @@ impl Conv2dGradWeight {
         let [rows, columns] = self.product();
         let groups = [rows.div_ceil(tile.rows()), columns.div_ceil(tile.columns())];
         let params = GradWeightParams::of(sizes, SIDE, group_pixels, groups)?;
-        let variant = tile.of(flags(&[("MAPPED", self.mapped)]));
+        let point = ("POINT", self.shape.is_point());
+        let variant = tile.of(flags(&[("MAPPED", self.mapped), point]));
         let workgroups = sizes.pixels().div_ceil(group_pixels) * groups[0] * groups[1];
         Call::new(GRAD_WEIGHT, variant, &params, workgroups as u64)
     }
@@ -184,6 +185,6 @@ pub(super) fn kernel() -> Kernel {
         family: "conv",
         shader: GRAD_WEIGHT,
         params: GradWeightParams::FIELDS,
-        variants: Tile::all(&all_flags(&["MAPPED"])),
+        variants: Tile::all(&with_points(&all_flags(&["MAPPED"]))),
     }
 }

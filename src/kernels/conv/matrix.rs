@@ -8,7 +8,7 @@ use super::grad_weight::{Conv2dGradWeight, GradWeightParams};
 use super::sizes::Sizes;
 use super::{Conv2dShape, Pass};
 use crate::gpu::{Matrices, Precision, Shader, Variant};
-use crate::kernels::check::{all_flags, flags, rule};
+use crate::kernels::check::{flags, rule};
 use crate::kernels::{Call, Kernel, KernelError, Params, shader};
 
 const FORWARD: Shader = shader!("conv", "conv2d_forward_matrix", "matrix_blocks");
@@ -48,10 +48,9 @@ fn step(large: bool) -> usize {
 }
 
 fn variant(variant: Variant, large: bool, columns: usize, shape: &Conv2dShape) -> Variant {
-    let point = [shape.r, shape.s] == [1; 2] && shape.stride == [1; 2] && shape.padding == [0; 2];
     let constants = [
         ("WIDE", !wide(columns), false),
-        ("POINT", point, true),
+        ("POINT", shape.is_point(), true),
         ("LARGE", large, true),
     ];
     let set = constants.into_iter().filter(|(_, set, _)| *set);
@@ -201,11 +200,7 @@ fn kernel(shader: Shader, params: &'static [&'static str], variants: &[Variant])
 pub(super) fn kernels() -> [Kernel; 3] {
     let mapped = |mapped| flags(&[("MAPPED", mapped)]);
     [
-        kernel(
-            FORWARD,
-            ForwardParams::FIELDS,
-            &all_flags(&ForwardEpilogue::FLAGS),
-        ),
+        kernel(FORWARD, ForwardParams::FIELDS, &ForwardEpilogue::planned()),
         kernel(
             GRAD_INPUT,
             GradInputParams::FIELDS,

@@ -86,6 +86,11 @@ impl Conv2dShape {
         ])
     }
 
+    /// Whether an output pixel sees its own input pixel alone: 1 × 1, stride 1, no padding.
+    fn is_point(&self) -> bool {
+        [self.r, self.s] == [1; 2] && self.stride == [1; 2] && self.padding == [0; 2]
+    }
+
     /// Multiply-adds counted as two operations, padding channels not counted.
     pub fn flops(&self) -> u64 {
         let [ho, wo] = self.output().unwrap_or_default();

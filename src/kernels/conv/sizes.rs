@@ -1,6 +1,7 @@
 //! The sizes of a convolution as its shaders take them.
 
 use super::Conv2dShape;
+use crate::gpu::Variant;
 use crate::kernels::check::elements;
 use crate::kernels::{KernelError, Params, narrow, padded};
 
@@ -69,3 +70,10 @@ pub(super) fn with<P: Params>(words: &[u32], more: &[u32]) -> P {
 pub(super) const SIDE: usize = 16;
 /// `vec4`s of the inner dimension staged at a time where it is the one along `vec4`s.
 pub(super) const STEP: usize = SIDE / 4;
+
+/// Variants, and each of them for a 1 × 1 window of stride 1 without padding.
+pub(super) fn with_points(variants: &[Variant]) -> Vec<Variant> {
+    let points = variants.iter().cloned();
+    let points = points.map(|variant| variant.set("POINT", true));
+    variants.iter().cloned().chain(points).collect()
+}
