@@ -29,6 +29,12 @@ fn named_capabilities(kernel: &Kernel) -> Capabilities {
     .into_iter()
     .filter(|(name, _)| needs.contains(name))
     .map(|(_, capability)| capability)
+    // A subgroup's index is asked for by whoever makes matrices with it.
+    .chain(
+        needs
+            .contains("cooperative matrices")
+            .then_some(Capabilities::SUBGROUP),
+    )
     .collect()
 }
 

@@ -471,11 +471,13 @@ mod loss_scale {
             let mut scaling = [1024.0, 1.0 / 1024.0, 0.0, 6.0, 0.0, 0.0, words[1], words[2]];
             let large: Vec<f32> = gradient.iter().map(|g| g * 1024.0).collect();
             let want = run(optimizer, rounded(1e-2), 5, &gradient, &state);
-            assert_eq!(
-                scaled(optimizer, &large, &scaling, &state),
-                want,
-                "{optimizer:?}"
-            );
+            let got = scaled(optimizer, &large, &scaling, &state);
+            for (got, want) in got.concat().iter().zip(want.concat()) {
+                // The scale is a power of two, so only products that a driver fuses with sums in one shader and not in the
+                // other round otherwise, each by half a step of values below 4.
+                let near = (got - want).abs() <= 4.0 * f32::EPSILON;
+                assert!(near, "{optimizer:?}: {got}, not {want}");
+            }
             scaling[2] = 1.0;
             assert_eq!(
                 scaled(optimizer, &large, &scaling, &state),
