@@ -1,5 +1,6 @@
 //! What a convolution does to its sums before it writes them.
 
+use super::Input;
 use crate::gpu::Variant;
 use crate::kernels::check::{all_flags, flags};
 
@@ -20,7 +21,7 @@ pub struct ForwardEpilogue {
 }
 
 impl ForwardEpilogue {
-    pub(super) const FLAGS: [&'static str; 5] = ["BIAS", "AFFINE", "RESIDUAL", "RELU", "STATS"];
+    const FLAGS: [&'static str; 5] = ["BIAS", "AFFINE", "RESIDUAL", "RELU", "STATS"];
 
     pub(super) fn variant(self) -> Variant {
         let [bias, affine, residual, relu, stats] = Self::FLAGS;
@@ -31,6 +32,11 @@ impl ForwardEpilogue {
             (relu, self.relu),
             (stats, self.stats),
         ])
+    }
+
+    /// Every variant of a shader that knows all; one that maps its input does nothing else but gather statistics.
+    pub(super) fn all_variants() -> Vec<Variant> {
+        Input::variants(all_flags(&Self::FLAGS), "STATS")
     }
 
     /// Every variant of a shader that knows no statistics.
