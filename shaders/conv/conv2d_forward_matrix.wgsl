@@ -2,14 +2,15 @@
 //   y[n,oy,ox,k] = Σ_{r,s,c} x[n, oy·sh + r - ph, ox·sw + s - pw, c] · weight[r,s,c,k]     (0 outside x)
 //   BIAS: y += bias[k]     AFFINE: then y = y · scale[k] + shift[k]     RESIDUAL: then y += residual     RELU: then max(y, 0)
 //   STATS: mean[g,k] = Σ y / n     m2[g,k] = Σ (y - mean[g,k])²     over the n pixels of group g, of y as it is summed
-// Layout: as conv2d_forward; where LARGE, weight is f16 (half_filters). Factors are of the type of x; sums are f32.
+//   NORMALISED: x is z, and x is made of it on load, as `normalised` has it; never with AFFINE
+// Layout: as conv2d_forward; where LARGE, weight is f16 (half_filters). Factors are of the type of x, made of z too; sums are f32.
 // Work:   a workgroup makes 128 output pixels × 64 channels (WIDE: 128) in eight shares of 64 pixels × 16 (WIDE: 32) channels, a
 //         subgroup each; with fewer than eight subgroups in several rounds, with more some only fetch. The sum runs over rows of
 //         (r, s, c), STEP at a time: while the subgroups multiply those in workgroup memory, the lanes fetch the next. Then the
 //         sums pass through workgroup memory to the lanes that finish them, 16 pixels × 16 channels of each share at a time. A
 //         lane finishes every eighth pixel of a share, whose 64 pixels are a group of the statistics.
 // Needs:  cooperative matrices (wgpu's experimental feature) of side 8, or 16 where LARGE, which is for f16 alone; 32 KiB of
-//         workgroup memory, where LARGE 48. Variants: f16 (shader-f16), LARGE, WIDE, POINT (1 × 1, stride 1), BIAS, AFFINE, RESIDUAL, RELU, STATS.
+//         workgroup memory, where LARGE 48. Variants: f16 (shader-f16), LARGE, WIDE, POINT (1 × 1, stride 1), those of conv2d_forward.
 
 // only f16: enable f16;
 enable wgpu_cooperative_matrix;
@@ -21,8 +22,7 @@ const LANES = 256u; const PIXELS = 128u; const GROUP = 64u; // pixels of the sta
 const STEP = 16u; // without LARGE
 // only LARGE: const STEP = 64u;
 // A step of x, [128 pixels, STEP], and of weight, [STEP, 128 channels], with gaps that spread rows over the banks of the memory.
-const A_ROW = STEP + 8u; const B_ROW = 128u + 8u;
-const TURNED_A = false; const TURNED_B = false;
+const A_ROW = STEP + 8u; const B_ROW = 128u + 8u; const TURNED_A = false; const TURNED_B = false;
 const WEIGHT = PIXELS * A_ROW; const STAGED = WEIGHT + STEP * B_ROW;
 
 struct Params {
@@ -43,8 +43,7 @@ struct Params {
 // Of each pixel the top left of its window without padding, row and column in 16 bits each, and where that is in x.
 var<workgroup> corners: array<vec2u, PIXELS>;
 fn corner(pixel: u32) -> vec2u {
-    let p = min(pixel, params.pixels - 1u);
-    let row = p / params.wo;
+    let p = min(pixel, params.pixels - 1u); let row = p / params.wo;
     let at = vec2u(row % params.ho * params.stride_h, p % params.wo * params.stride_w);
     return vec2u((at.x << 16u) | at.y, ((row / params.ho * params.h + at.x) * params.w + at.y) * params.c4);
 }
@@ -56,20 +55,22 @@ fn advance(tap: vec3u) -> vec3u {
 }
 
 // What a lane fetches for a step: a vec4 of (r, s, c) of several pixels, 0 where there is none, and a column of several rows of
-// weight, which beyond the end meet zeros of x or are not stored. Nothing waits for it before the next step.
+// weight, which beyond the end meet zeros of x or are not stored. `there`: a bit a pixel. Nothing waits for it before the next step.
 const VECTORS = STEP / 4u; const X_LOADS = PIXELS * VECTORS / LANES; const X_LINES = LANES / VECTORS; const W_LOADS = STEP / 8u;
-struct Fetched { x: array<vec4<Stored>, X_LOADS>, w: array<Filters, W_LOADS> }
+struct Fetched { x: array<vec4<Stored>, X_LOADS>, w: array<Filters, W_LOADS>, map: mat2x4f, there: u32 }
 fn fetch(lane: u32, first: u32, tap: vec3u, first_row: u32, first_column: u32) -> Fetched {
     var next = Fetched();
     let shift = tap.xy - vec2u(params.pad_h, params.pad_w);
     let source = (shift.x * params.w + shift.y) * params.c4 + tap.z;
+    if NORMALISED { next.map = mat2x4f(affine[tap.z], affine[params.c4 + tap.z]); }
     for (var i = 0u; POINT && i < X_LOADS && tap.x == 0u; i++) {
+        next.there |= 1u << i;
         next.x[i] = x[min(first + lane / VECTORS + i * X_LINES, params.pixels - 1u) * params.c4 + tap.z];
     }
     for (var i = 0u; !POINT && i < X_LOADS; i++) {
         let corner = corners[lane / VECTORS + i * X_LINES];
         let there = (corner.x >> 16u) + shift.x < params.h && (corner.x & 0xffffu) + shift.y < params.w;
-        if there && tap.x < params.r { next.x[i] = x[corner.y + source]; }
+        if there && tap.x < params.r { next.x[i] = x[corner.y + source]; next.there |= 1u << i; }
     }
     let columns = select(16u, 32u, WIDE);
     let column = min(first_column + lane % columns, params.k4 - 1u);
@@ -80,7 +81,10 @@ fn fetch(lane: u32, first: u32, tap: vec3u, first_row: u32, first_column: u32) -
     return next;
 }
 fn stage_all(lane: u32, next: Fetched) {
-    for (var i = 0u; i < X_LOADS; i++) { stage((lane / VECTORS + i * X_LINES) * A_ROW + lane % VECTORS * 4u, next.x[i]); }
+    for (var i = 0u; i < X_LOADS; i++) {
+        let there = (next.there & (1u << i)) > 0u;
+        stage((lane / VECTORS + i * X_LINES) * A_ROW + lane % VECTORS * 4u, normalised_stored(next.x[i], next.map, there));
+    }
     let columns = select(16u, 32u, WIDE);
     for (var i = 0u; i < select(W_LOADS / 2u, W_LOADS, WIDE); i++) {
         stage(WEIGHT + (lane / columns + i * (LANES / columns)) * B_ROW + lane % columns * 4u, vec4<Stored>(next.w[i]));
@@ -105,8 +109,7 @@ fn finish(channels: Channels, pixel: u32, column: u32, sum: vec4f, beside: vec4<
     if pixel >= params.pixels || column >= params.k4 { return vec4f(); }
     if BIAS { value += channels.bias; }
     if AFFINE { value = value * channels.scale + channels.shift; }
-    if RESIDUAL { value += vec4f(beside); }
-    if RELU { value = max(value, vec4f()); }
+    if RESIDUAL { value += vec4f(beside); } if RELU { value = max(value, vec4f()); }
     y[pixel * params.k4 + column] = vec4<Stored>(value);
     return value;
 }
@@ -141,8 +144,7 @@ fn squares(v: mat2x4f, mean: vec4f, count: u32, before: u32) -> vec4f {
 // Mean and m2 of a lane's eight pixels, then of the eight lanes of a column (Chan, Golub and LeVeque 1979): a lane has one of a
 // share's 4 columns × 8 numbers.
 fn statistics(place: Place, lane: u32, v0: mat2x4f, v1: mat2x4f, v2: mat2x4f, v3: mat2x4f) {
-    let own = count_of(params.pixels - min(place.row, params.pixels));
-    let sum = v0 + v1 + v2 + v3;
+    let own = count_of(params.pixels - min(place.row, params.pixels)); let sum = v0 + v1 + v2 + v3;
     let far = (sum[0] + sum[1]) / f32(max(own, 1u));
     let near = squares(v0, far, own, 0u) + squares(v1, far, own, 2u) + squares(v2, far, own, 4u) + squares(v3, far, own, 6u);
     lay_pair(lane, far, near);
@@ -178,8 +180,7 @@ fn conv2d_forward_matrix(
     workgroupBarrier();
     for (var round = 0u; round < SHARES; round += subgroups) {
         var place = place_of(lane, columns, round, subgroup, subgroups);
-        place.row += first;
-        let at_a = rows_of(place); let at_b = columns_of(place, WEIGHT);
+        place.row += first; let at_a = rows_of(place); let at_b = columns_of(place, WEIGHT);
         let position = lane % VECTORS / params.c4;
         var tap = vec3u(position / params.s, position % params.s, lane % VECTORS % params.c4);
         var next = fetch(lane, first, tap, 0u, columns);
@@ -194,7 +195,6 @@ fn conv2d_forward_matrix(
             for (var k = 0u; k < STEP; k += 16u) { share = add_products(share, at_a + k, at_b + k * B_ROW); }
         }
         finish_half(place, lane, share.r0.left, share.r1.left, share.r2.left, share.r3.left);
-        place.column += 4u;
-        if WIDE { finish_half(place, lane, share.r0.right, share.r1.right, share.r2.right, share.r3.right); }
+        place.column += 4u; if WIDE { finish_half(place, lane, share.r0.right, share.r1.right, share.r2.right, share.r3.right); }
     }
 }

@@ -1,13 +1,14 @@
 // conv2d_grad_weight: the gradient of a convolution with respect to its filters, in partial sums over groups of output pixels.
 //   partial[g,r,s,c,k] = Σ_{(n,oy,ox) in group g} x[n, oy·sh + r - ph, ox·sw + s - pw, c] · grad_y[n,oy,ox,k]     (0 outside x)
 //   MAPPED: grad_y is k1[k] · grad_y + k2[k] · z_y + k3[k]: the gradient of the batch normalisation of z_y, the forward pass's output
+//   NORMALISED: x is z, and x is made of it on load, as `normalised` has it
 // Layout: x [N,H,W,C/4]; grad_y, z_y [N,Ho,Wo,K/4]; coefficients [3,K/4]: k1, k2, k3; partial [G,R,S,C,K/4]; summed over g in fixed
-//         order by sum_groups. Without MAPPED, z_y and coefficients are not touched.
+//         order by sum_groups. Without MAPPED, z_y and coefficients are not touched, and without NORMALISED affine [2,C/4] is not.
 // Work:   a workgroup makes a tile of 16 vec4 rows of (r, s, c) (TALL: 32) × 16 vec4 columns of K (WIDE: 32) over one group of
 //         pixels; a lane has every 16th row and column of it. The sum takes 16 pixels at a time, a lane fetching its row and its
 //         column of one of them: while the lanes work on those in workgroup memory they fetch the next into registers. What is
 //         beyond the end is computed on clamped indices and not stored; pixels beyond the end count as 0.
-// Needs:  default limits. Variants: f16 (shader-f16), TALL, WIDE, POINT (1 × 1, stride 1, no padding), MAPPED.
+// Needs:  default limits. Variants: f16 (shader-f16), TALL, WIDE, POINT (1 × 1, stride 1, no padding), MAPPED, NORMALISED, RECTIFIED.
 
 // only f16: enable f16;
 alias Stored = f32; // only f32
@@ -31,6 +32,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> partial: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> z_y: array<vec4<Stored>>;
 @group(0) @binding(5) var<storage, read_write> coefficients: array<vec4f>;
+@group(0) @binding(6) var<storage, read_write> affine: array<vec4f>;
 
 // A row of the gradient: the filter position less the padding, wrapped where that is below zero, and the vec4 of C.
 fn source(row: u32) -> vec3u {
@@ -94,6 +96,14 @@ fn gradient(g: vec4<Stored>, z: vec4<Stored>, m: mat3x4f) -> vec4f {
     if MAPPED { return m[0] * vec4f(g) + m[1] * vec4f(z) + m[2]; }
     return vec4f(g);
 }
+// The map of a vec4 of C; and a row of x, 0 where it has no pixel.
+fn map_of(c: u32) -> mat2x4f {
+    if !NORMALISED { return mat2x4f(); }
+    return mat2x4f(affine[c], affine[params.c4 + c]);
+}
+fn factor(v: vec4<Stored>, map: mat2x4f, there: bool) -> vec4f {
+    return select(vec4f(), normalised(vec4f(v), map, there), there);
+}
 
 // The first row of a group of pixels' gradient is `first`.
 fn finish(first: u32, row: u32, column: u32, sum: mat4x4f) {
@@ -124,6 +134,8 @@ fn conv2d_grad_weight(
     let source1 = source(rows + lane % SIDE + SIDE);
     let m0 = coefficients_of(column);
     let m1 = coefficients_of(column + SIDE);
+    let map0 = map_of(source0.z);
+    let map1 = map_of(source1.z);
     let place = lane / SIDE * ROW + lane % SIDE; // in `staged`, of a pixel and a row or column
     var at = begin + lane / SIDE;
     var pixel = vec3u(at / params.wo / params.ho, at / params.wo % params.ho, at % params.wo);
@@ -131,8 +143,8 @@ fn conv2d_grad_weight(
     var tile = Tile();
     for (var step = begin; step < end; step += SIDE) {
         workgroupBarrier();
-        staged[place] = select(vec4f(), vec4f(next.x0), next.there.x);
-        if TALL { staged[place + SIDE] = select(vec4f(), vec4f(next.x1), next.there.y); }
+        staged[place] = factor(next.x0, map0, next.there.x);
+        if TALL { staged[place + SIDE] = factor(next.x1, map1, next.there.y); }
         staged[FACTOR + place] = gradient(next.g0, next.z0, m0);
         if WIDE { staged[FACTOR + place + SIDE] = gradient(next.g1, next.z1, m1); }
         workgroupBarrier();

@@ -1,13 +1,15 @@
 // conv2d_grad_weight_matrix: conv2d_grad_weight as products of cooperative matrices.
 //   partial[g,r,s,c,k] = Σ_{(n,oy,ox) in group g} x[n, oy·sh + r - ph, ox·sw + s - pw, c] · grad_y[n,oy,ox,k]     (0 outside x)
 //   MAPPED: grad_y is k1[k] · grad_y + k2[k] · z_y + k3[k]: the gradient of the batch normalisation of z_y, the forward pass's output
-// Layout: as conv2d_grad_weight. Factors are of the type of x, so in f16 mapped gradients are rounded to it; sums are f32.
+//   NORMALISED: x is z, and x is made of it on load, as `normalised` has it
+// Layout: as conv2d_grad_weight. Factors are of the type of x, so in f16 what is mapped is rounded to it; sums are f32.
 // Work:   a workgroup makes 128 rows of (r, s, c) × 64 (WIDE: 128) columns of K over one group of pixels, in eight shares of 64 rows ×
 //         16 (WIDE: 32) columns, a subgroup each; with fewer than eight subgroups in several rounds, with more some only fetch. The sum
 //         runs over STEP pixels at a time, staged as they lie: while the subgroups multiply those in workgroup memory, the lanes
 //         fetch the next. Pixels beyond the end count as 0; rows and columns beyond it are not stored.
 // Needs:  cooperative matrices (wgpu's experimental feature) of side 8, or 16 where LARGE, which is for f16 alone; 32 KiB of
-//         workgroup memory, where LARGE 48. Variants: f16 (shader-f16), LARGE, WIDE, POINT (1 × 1, stride 1), MAPPED.
+//         workgroup memory, where LARGE 48. Variants: f16 (shader-f16), LARGE, WIDE, POINT (1 × 1, stride 1), MAPPED, NORMALISED,
+//         RECTIFIED.
 
 // only f16: enable f16;
 enable wgpu_cooperative_matrix;
@@ -40,6 +42,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> partial: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> z_y: array<vec4<Stored>>;
 @group(0) @binding(5) var<storage, read_write> coefficients: array<vec4f>;
+@group(0) @binding(6) var<storage, read_write> affine: array<vec4f>;
 
 // Of each pixel of a step the top left of its window without padding, row and column in 16 bits each, and where that is in x. Where
 // there is no pixel, both are so large that no window has them.
@@ -67,18 +70,24 @@ fn source(row: u32) -> Source {
 }
 
 // What a lane fetches for a step: its row of (r, s, c) at several pixels, 0 where there is none, and its column of several
-// pixels of grad_y. Nothing waits for it before the next step.
-struct Fetched { x: array<vec4<Stored>, LOADS>, g: array<vec4<Stored>, LOADS>, z: array<vec4<Stored>, LOADS> }
+// pixels of grad_y. Nothing waits for it before the next step. `there` says bit by bit which pixels of x there are.
+struct Fetched { x: array<vec4<Stored>, LOADS>, g: array<vec4<Stored>, LOADS>, z: array<vec4<Stored>, LOADS>, there: u32 }
 fn fetch(lane: u32, source: Source, first: u32, end: u32, column: u32) -> Fetched {
     var next = Fetched();
     for (var i = 0u; POINT && i < LOADS; i++) {
         let pixel = first + lane / 32u + i * 8u;
-        if pixel < end { next.x[i] = x[pixel * params.c4 + source.offset]; }
+        if pixel < end {
+            next.x[i] = x[pixel * params.c4 + source.offset];
+            next.there |= 1u << i;
+        }
     }
     for (var i = 0u; !POINT && i < LOADS; i++) {
         let corner = corners[lane / 32u + i * 8u];
         let there = (corner.x >> 16u) + source.shift.x < params.h && (corner.x & 0xffffu) + source.shift.y < params.w;
-        if there { next.x[i] = x[corner.y + source.offset]; }
+        if there {
+            next.x[i] = x[corner.y + source.offset];
+            next.there |= 1u << i;
+        }
     }
     let columns = select(16u, 32u, WIDE);
     for (var i = 0u; i < select(LOADS / 2u, LOADS, WIDE); i++) {
@@ -93,8 +102,16 @@ fn coefficients_of(k: u32) -> mat3x4f {
     if !MAPPED { return mat3x4f(); }
     return mat3x4f(coefficients[k], coefficients[params.k4 + k], coefficients[2u * params.k4 + k]);
 }
-fn stage_all(lane: u32, next: Fetched, m: mat3x4f) {
-    for (var i = 0u; i < LOADS; i++) { stage((lane / 32u + i * 8u) * A_ROW + lane % 32u * 4u, next.x[i]); }
+// The map of a vec4 of C.
+fn map_of(c: u32) -> mat2x4f {
+    if !NORMALISED { return mat2x4f(); }
+    return mat2x4f(affine[c], affine[params.c4 + c]);
+}
+fn stage_all(lane: u32, next: Fetched, m: mat3x4f, map: mat2x4f) {
+    for (var i = 0u; i < LOADS; i++) {
+        let there = (next.there & (1u << i)) > 0u;
+        stage((lane / 32u + i * 8u) * A_ROW + lane % 32u * 4u, normalised_stored(next.x[i], map, there));
+    }
     let columns = select(16u, 32u, WIDE);
     for (var i = 0u; i < select(LOADS / 2u, LOADS, WIDE); i++) {
         var g = next.g[i];
@@ -133,6 +150,7 @@ fn conv2d_grad_weight_matrix(
     let source = source(rows + lane % 32u);
     let column = min(columns + lane % channels, params.k4 - 1u);
     let m = coefficients_of(column);
+    let map = map_of((rows + lane % 32u) % params.c4);
     let first = part * params.r * params.s * params.c4 * 4u; // row of the group's gradient
     for (var round = 0u; round < SHARES; round += subgroups) {
         var place = place_of(lane, columns, round, subgroup, subgroups);
@@ -147,7 +165,7 @@ fn conv2d_grad_weight_matrix(
         var share = Share();
         for (var step = begin; step < end; step += STEP) {
             workgroupBarrier();
-            stage_all(lane, next, m);
+            stage_all(lane, next, m, map);
             pixel = advance(pixel);
             at += STEP;
             if !POINT && lane < STEP { corners[lane] = corner(pixel, at < end); }

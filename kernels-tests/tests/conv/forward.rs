@@ -111,9 +111,8 @@ fn matches_reference_on_drawn_shapes_and_every_epilogue_on_some() {
             let want = problem.y(epilogue);
             for software in software() {
                 let kernel = Conv2dForward {
-                    shape: shape.into(),
                     epilogue,
-                    software,
+                    ..Conv2dForward::new(shape.into(), software)
                 };
                 let what = format!("seed {SEED}, software {software}, {epilogue:?}, {shape:?}");
                 let got = problem.run(&kernel);
@@ -170,7 +169,7 @@ fn larger_tiles_match_reference_on_drawn_shapes_and_tails() {
 }
 
 /// Mean and centred sum of squares of each group, against those of the y that was written.
-fn check_groups(what: &str, channels: usize, y: &[f32], partials: &[f32]) {
+pub(super) fn check_groups(what: &str, channels: usize, y: &[f32], partials: &[f32]) {
     let mut rest = partials.chunks_exact(2 * padded(channels));
     for rows in y.chunks(Conv2dForward::GROUP_ROWS * channels) {
         let count = (rows.len() / channels) as f64;
@@ -219,12 +218,11 @@ fn statistics_keep_a_small_deviation_about_a_large_mean() {
     };
     for software in software() {
         let kernel = Conv2dForward {
-            shape: shape.into(),
             epilogue: ForwardEpilogue {
                 stats: true,
                 ..ForwardEpilogue::default()
             },
-            software,
+            ..Conv2dForward::new(shape.into(), software)
         };
         let deviation = |pixel: usize| {
             if pixel.is_multiple_of(2) {
@@ -267,9 +265,8 @@ fn statistics_repeat_bit_for_bit() {
     for software in software() {
         for epilogue in epilogues().filter(|epilogue| epilogue.stats) {
             let kernel = Conv2dForward {
-                shape: problem.shape.into(),
                 epilogue,
-                software,
+                ..Conv2dForward::new(problem.shape.into(), software)
             };
             let bits = || {
                 let outputs = problem.run(&kernel).concat();
@@ -289,9 +286,8 @@ fn states_what_the_epilogue_touches() {
     let plain = Conv2dForward::new(shape.into(), false).call().unwrap();
     for epilogue in epilogues() {
         let kernel = Conv2dForward {
-            shape: shape.into(),
             epilogue,
-            software: false,
+            ..Conv2dForward::new(shape.into(), false)
         };
         let call = kernel.call().unwrap();
         let ForwardEpilogue {

@@ -21,13 +21,13 @@ fn rounding(precision: Precision) -> f64 {
 }
 
 /// What sums of so many products may be off.
-fn allowed(want: &Reference, depth: usize) -> Vec<f64> {
+pub(super) fn allowed(want: &Reference, depth: usize) -> Vec<f64> {
     let sizes = want.magnitude.iter();
     sizes.map(|size| tolerance(depth, *size)).collect()
 }
 
 /// The same where the values are stored: half a step more, or half of the smallest.
-fn stored(want: &Reference, sums: &[f64], precision: Precision) -> Vec<f64> {
+pub(super) fn stored(want: &Reference, sums: &[f64], precision: Precision) -> Vec<f64> {
     let half = rounding(precision);
     let each = sums.iter().zip(&want.value);
     each.map(|(sum, value)| (1.0 + half) * sum + half * value.abs() + f64::powi(2.0, -25))
@@ -35,7 +35,7 @@ fn stored(want: &Reference, sums: &[f64], precision: Precision) -> Vec<f64> {
 }
 
 /// The same where one factor is rounded as it is multiplied, too.
-fn rounded(want: &Reference, sums: Vec<f64>, precision: Precision) -> Vec<f64> {
+pub(super) fn rounded(want: &Reference, sums: Vec<f64>, precision: Precision) -> Vec<f64> {
     let each = sums.into_iter().zip(&want.magnitude);
     // Below the smallest of f16 the step is absolute; no product here has a factor above 8.
     each.map(|(sum, size)| sum + rounding(precision) * (size + f64::powi(2.0, -11)))
@@ -43,7 +43,7 @@ fn rounded(want: &Reference, sums: Vec<f64>, precision: Precision) -> Vec<f64> {
 }
 
 /// Shapes and tails; none where there are no matrices, as references take their time.
-fn problems() -> Vec<Conv2dShape> {
+pub(super) fn problems() -> Vec<Conv2dShape> {
     if sides().is_empty() {
         return Vec::new();
     }
@@ -213,7 +213,7 @@ fn mapped_gradients_are_those_of_the_map() {
 }
 
 /// The gradient of the filters, both dispatches.
-fn both(
+pub(super) fn both(
     shape: &Conv2dShape,
     what: &str,
     kernel: &Conv2dGradWeight,

@@ -4,6 +4,7 @@ mod forward;
 mod forward_matrix;
 mod grad_input;
 mod grad_matrix;
+mod normalised;
 mod winograd;
 mod winograd_grad;
 

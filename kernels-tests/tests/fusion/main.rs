@@ -4,7 +4,7 @@ mod forward;
 
 use kernels_tests::harness::{gpu, pad};
 use kernels_tests::random::Draw;
-use kinesic::nn::{Conv2d, Weights, batch_norm, relu};
+use kinesic::nn::{Conv2d, Weights, batch_norm, depthwise, relu};
 use kinesic::tape::ops::{Add, GlobalAvgPool2d, MaxPool2d};
 use kinesic::tape::{Graph, Memory, Plan, Recording, Shape, Store, TapeError, Target, Value};
 
@@ -74,6 +74,30 @@ fn linear_residual(graph: &mut Graph, x: Value) -> Result<(Value, Vec<Value>), T
     Ok((add(graph, y, x)?, Vec::new()))
 }
 
+/// Normalisations that convolutions alone read, rectified or not, also two of them and at stride 2.
+fn normalised_inputs(graph: &mut Graph, x: Value) -> Result<(Value, Vec<Value>), TapeError> {
+    let y = normed(graph, "0", x, Conv2d::same(6, 3, 1))?;
+    let y = normed(graph, "1", y, Conv2d::same(7, 3, 2))?;
+    let y = relu(graph, y)?;
+    let a = Conv2d::same(9, 3, 1).record(graph, "conv2", y)?;
+    let b = Conv2d::same(9, 1, 1).record(graph, "conv3", y)?;
+    let y = add(graph, a, b)?;
+    Ok((batch_norm(graph, "bn3", y, true)?, Vec::new()))
+}
+
+/// A convolution with a bias, and a depthwise one.
+fn readers_that_do_not_map(graph: &mut Graph, x: Value) -> Result<(Value, Vec<Value>), TapeError> {
+    let y = normed(graph, "0", x, Conv2d::same(6, 3, 1))?;
+    let y = relu(graph, y)?;
+    let biased = Conv2d {
+        bias: true,
+        ..Conv2d::same(6, 3, 1)
+    };
+    let y = normed(graph, "1", y, biased)?;
+    let y = relu(graph, y)?;
+    Ok((depthwise(graph, "depthwise2", y, 1)?, Vec::new()))
+}
+
 fn rectifier_before_a_pool(graph: &mut Graph, x: Value) -> Result<(Value, Vec<Value>), TapeError> {
     let y = normed(graph, "0", x, Conv2d::same(6, 3, 1))?;
     let y = relu(graph, y)?;
@@ -114,13 +138,13 @@ struct Case {
     plain: [usize; 5],
 }
 
-const CASES: [Case; 7] = [
+const CASES: [Case; 9] = [
     // What is left to reduce is fed by the host, and the second reader of the gradient that the shortcut shares; what is left of
-    // gradients of normalisations is masked by the output, or before convolutions that add and mask.
+    // normalisations are sums; and of their gradients what is masked by the output, or before convolutions that add and mask.
     Case {
         name: "residual",
         network: residual,
-        fused: [0, 0, 2, 5, 3],
+        fused: [0, 0, 2, 2, 3],
         software: [0, 0, 6, 5, 6],
         plain: [4, 5, 6, 6, 6],
     },
@@ -152,6 +176,21 @@ const CASES: [Case; 7] = [
         fused: [0, 0, 1, 2, 1],
         software: [0, 0, 2, 2, 2],
         plain: [2, 0, 2, 2, 2],
+    },
+    // The last is read by the host, and one by convolutions with and without a rectifier behind.
+    Case {
+        name: "normalised inputs",
+        network: normalised_inputs,
+        fused: [0, 0, 1, 1, 1],
+        software: [0, 0, 3, 3, 3],
+        plain: [1, 1, 3, 3, 3],
+    },
+    Case {
+        name: "readers that do not map",
+        network: readers_that_do_not_map,
+        fused: [0, 0, 2, 2, 0],
+        software: [0, 0, 2, 2, 2],
+        plain: [0, 2, 2, 2, 2],
     },
     Case {
         name: "rectifier before a max pool",

@@ -1,5 +1,6 @@
 //! What a convolution does to its sums before it writes them.
 
+use super::Input;
 use crate::gpu::Variant;
 use crate::kernels::check::{all_flags, flags};
 
@@ -20,7 +21,7 @@ pub struct ForwardEpilogue {
 }
 
 impl ForwardEpilogue {
-    pub(super) const FLAGS: [&'static str; 5] = ["BIAS", "AFFINE", "RESIDUAL", "RELU", "STATS"];
+    const FLAGS: [&'static str; 5] = ["BIAS", "AFFINE", "RESIDUAL", "RELU", "STATS"];
 
     pub(super) fn variant(self) -> Variant {
         let [bias, affine, residual, relu, stats] = Self::FLAGS;
@@ -33,7 +34,8 @@ impl ForwardEpilogue {
         ])
     }
 
-    /// The variants that plans choose: statistics come with nothing but a bias, as what follows them is not known yet.
+    /// The variants that plans choose: statistics come with nothing but a bias, as what follows them is not known yet; a kernel that
+    /// maps its input does nothing else but gather statistics.
     pub(super) fn planned() -> Vec<Variant> {
         let mut variants = Self::variants_without_stats();
         for bias in [false, true] {
@@ -44,7 +46,7 @@ impl ForwardEpilogue {
             };
             variants.push(epilogue.variant());
         }
-        variants
+        Input::variants(variants, "STATS")
     }
 
     /// Every variant of a shader that knows no statistics.

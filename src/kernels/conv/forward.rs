@@ -2,12 +2,12 @@
 
 use super::epilogue::{ForwardEpilogue, when};
 use super::sizes::{SIDE, STEP, Sizes, with, with_points};
-use super::{Conv2dShape, Tile, broadcast};
-use crate::gpu::Shader;
-use crate::kernels::check::elements;
-use crate::kernels::{Access, Call, Kernel, KernelError, Params, narrow, params, shader};
+use super::{Conv2dShape, Input, Tile, broadcast};
+use crate::gpu::{Shader, Variant};
+use crate::kernels::check::{elements, rule};
+use crate::kernels::{Access, Call, Kernel, KernelError, Params, narrow, padded, params, shader};
 
-const FORWARD: Shader = shader!("conv", "conv2d_forward", "register_tile");
+const FORWARD: Shader = shader!("conv", "conv2d_forward", "register_tile", "normalised");
 
 /// Pixels of a group of the statistics; a tile has one or two of them.
 const PIXELS: usize = 64;
@@ -50,7 +50,8 @@ impl ForwardParams {
     }
 }
 
-/// `y = x * weight`. Binds `x`, `weight`, `y`; then `bias` `[K]`; `affine` `[2, K]`, scale and shift; `residual`, of the shape of y;
+/// `y = x * weight`. Binds `x`, `weight`, `y`; then `bias` `[K]`; `affine` `[2, K]`, scale and shift, or `[2, C]` those of a mapped
+/// [`Input`]; `residual`, of the shape of y;
 /// `partials` `[groups, 2, K]` with the mean and the centred sum of squares of each [`GROUP_ROWS`](Self::GROUP_ROWS) pixels, for
 /// [`BatchNormFinish`](crate::kernels::norm::BatchNormFinish). What the epilogue does not ask for is not touched: bind
 /// anything; the shader for software adapters has no `partials` at all.
@@ -60,6 +61,8 @@ pub struct Conv2dForward {
     pub shape: Conv2dShape,
     /// What is done to the sums.
     pub epilogue: ForwardEpilogue,
+    /// What `x` holds. A map goes with `stats` or nothing of the epilogue.
+    pub input: Input,
     /// Whether the device runs the kernels for [software](crate::gpu::Gpu::has_software_kernels) adapters. They have none with
     /// `stats`: a barrier, and sums over lanes that are different pixels, cost such an adapter more than to read y again.
     pub software: bool,
@@ -74,6 +77,7 @@ impl Conv2dForward {
         Self {
             shape,
             epilogue: ForwardEpilogue::default(),
+            input: Input::Stored,
             software,
         }
     }
@@ -81,11 +85,12 @@ impl Conv2dForward {
     /// The dispatch.
     ///
     /// # Errors
-    /// [`KernelError::Argument`] where the window does not fit; [`KernelError::TooLarge`].
+    /// [`KernelError::Argument`] where the window does not fit, or an epilogue does not go with the input; [`KernelError::TooLarge`].
     pub fn call(&self) -> Result<Call, KernelError> {
-        let sizes = Sizes::new(&self.shape, FORWARD.name)?;
+        let sizes = self.checked()?;
         if self.software
             && !self.epilogue.stats
+            && !self.input.is_mapped()
             && let Some(call) = broadcast::forward(&sizes, self.epilogue.variant())?
         {
             return Ok(self.bind(call, &sizes));
@@ -98,7 +103,28 @@ impl Conv2dForward {
     /// # Errors
     /// As [`Conv2dForward::call`].
     pub fn call_in(&self, tile: Tile) -> Result<Call, KernelError> {
-        self.tiled(&Sizes::new(&self.shape, FORWARD.name)?, tile)
+        self.tiled(&self.checked()?, tile)
+    }
+
+    /// The sizes, where there is a variant for what is asked.
+    pub(super) fn checked(&self) -> Result<Sizes, KernelError> {
+        let alone = ForwardEpilogue {
+            stats: self.epilogue.stats,
+            ..ForwardEpilogue::default()
+        };
+        rule(
+            FORWARD.name,
+            "input",
+            usize::from(self.input.is_mapped()),
+            !self.input.is_mapped() || self.epilogue == alone,
+            "0, as stored, with another epilogue than statistics",
+        )?;
+        Sizes::new(&self.shape, FORWARD.name)
+    }
+
+    /// What of the variant the input and the epilogue make.
+    pub(super) fn variant(&self) -> Variant {
+        self.input.of(self.epilogue.variant())
     }
 
     fn tiled(&self, sizes: &Sizes, tile: Tile) -> Result<Call, KernelError> {
@@ -126,14 +152,17 @@ impl Conv2dForward {
             stats,
         } = self.epilogue;
         let (len, width) = (sizes.y_len, 4 * sizes.k4());
+        let mapped = self.input.is_mapped();
         // The map is a product and a sum; a mean is a sum, its squares a difference, a product and a sum.
         let more =
             when(bias, len) + when(affine, 2 * len) + when(residual, len) + when(stats, 4 * len);
+        let more = more + when(mapped, 2 * sizes.x_len);
+        let map = when(affine, 2 * width) + when(mapped, 2 * padded(self.shape.c));
         call.bind_stored("x", Access::Read, sizes.x_len)
             .bind("weight", Access::Read, sizes.weight_len)
             .bind_stored("y", Access::Write, len)
             .bind("bias", Access::Read, when(bias, width))
-            .bind("affine", Access::Read, when(affine, 2 * width))
+            .bind("affine", Access::Read, map)
             .bind_stored("residual", Access::Read, when(residual, len))
             .flops(self.shape.flops() + more as u64)
     }
@@ -153,7 +182,7 @@ impl Conv2dForward {
         let column_groups = columns.div_ceil(tile.columns());
         let params = ForwardParams::of(sizes, STEP, column_groups)?;
         let groups = tile.workgroups(pixels, columns) as u64;
-        let mut variant = self.epilogue.variant();
+        let mut variant = self.variant();
         if self.shape.is_point() && (4 * sizes.c4()).is_multiple_of(SIDE) {
             variant = variant.set("POINT", true);
         }

@@ -2,12 +2,12 @@
 
 use super::epilogue::when;
 use super::sizes::{SIDE, Sizes, with, with_points};
-use super::{Conv2dShape, SumGroups, Tile, broadcast};
-use crate::gpu::Shader;
+use super::{Conv2dShape, Input, SumGroups, Tile, broadcast};
+use crate::gpu::{Shader, Variant};
 use crate::kernels::check::{all_flags, elements, flags};
 use crate::kernels::{Access, Call, Kernel, KernelError, Params, narrow, padded, params, shader};
 
-const GRAD_WEIGHT: Shader = shader!("conv", "conv2d_grad_weight", "register_tile");
+const GRAD_WEIGHT: Shader = shader!("conv", "conv2d_grad_weight", "register_tile", "normalised");
 
 /// Steps of a group of pixels from which on its sums cost little beside its products.
 const STEPS: usize = 64;
@@ -65,6 +65,8 @@ pub struct Conv2dGradWeight {
     /// Whether `grad_y` is that behind a batch normalisation, whose own gradient is computed on load:
     /// `k1 · grad_y + k2 · z_y + k3`, z_y the forward pass's output.
     pub mapped: bool,
+    /// What `x` holds.
+    pub input: Input,
     /// Whether the device runs the kernels for [software](crate::gpu::Gpu::has_software_kernels) adapters; they have none that is
     /// `mapped`, as loads are what costs there.
     pub software: bool,
@@ -76,18 +78,19 @@ impl Conv2dGradWeight {
         Self {
             shape,
             mapped: false,
+            input: Input::Stored,
             software,
         }
     }
 
     /// The dispatches: the first binds `x`, `grad_y`, `partial`, and the base kernel `z_y` and `coefficients` `[3, K]`, not touched
-    /// unless `mapped`; the second `partial`, `grad_weight`.
+    /// unless `mapped`, and `affine` `[2, C]`, not touched unless the [`Input`] is mapped; the second `partial`, `grad_weight`.
     ///
     /// # Errors
     /// As [`Conv2dForward::call`](super::Conv2dForward::call).
     pub fn calls(&self) -> Result<[Call; 2], KernelError> {
         let sizes = Sizes::new(&self.shape, GRAD_WEIGHT.name)?;
-        if self.software && !self.mapped {
+        if self.software && !self.mapped && !self.input.is_mapped() {
             let parts = broadcast::parts(&self.shape);
             if let Some(call) = broadcast::grad_weight(&sizes, parts)? {
                 return self.both(self.bind(call, &sizes, parts)?, &sizes, parts);
@@ -118,18 +121,19 @@ impl Conv2dGradWeight {
     ) -> Result<[Call; 2], KernelError> {
         let (z_len, rows) = (when(self.mapped, sizes.y_len), 12 * sizes.k4());
         let call = self.bind(call, sizes, parts)?;
-        let call = call.bind_stored("z_y", Access::Read, z_len).bind(
-            "coefficients",
-            Access::Read,
-            when(self.mapped, rows),
-        );
+        let map = when(self.input.is_mapped(), 2 * padded(self.shape.c));
+        let call = call
+            .bind_stored("z_y", Access::Read, z_len)
+            .bind("coefficients", Access::Read, when(self.mapped, rows))
+            .bind("affine", Access::Read, map);
         self.both(call, sizes, parts)
     }
 
     /// The call with the bindings that all shaders have.
     fn bind(&self, call: Call, sizes: &Sizes, parts: usize) -> Result<Call, KernelError> {
         let partial_len = elements(GRAD_WEIGHT.name, &[parts, sizes.weight_len])?;
-        let more = when(self.mapped, 4 * sizes.y_len) as u64;
+        let mapped = when(self.input.is_mapped(), 2 * sizes.x_len);
+        let more = (when(self.mapped, 4 * sizes.y_len) + mapped) as u64;
         Ok(call
             .bind_stored("x", Access::Read, sizes.x_len)
             .bind_stored("grad_y", Access::Read, sizes.y_len)
@@ -146,10 +150,23 @@ impl Conv2dGradWeight {
         let [rows, columns] = self.product();
         let groups = [rows.div_ceil(tile.rows()), columns.div_ceil(tile.columns())];
         let params = GradWeightParams::of(sizes, SIDE, group_pixels, groups)?;
-        let point = ("POINT", self.shape.is_point());
-        let variant = tile.of(flags(&[("MAPPED", self.mapped), point]));
+        let mut variant = self.variant();
+        if self.shape.is_point() {
+            variant = variant.set("POINT", true);
+        }
+        let variant = tile.of(variant);
         let workgroups = sizes.pixels().div_ceil(group_pixels) * groups[0] * groups[1];
         Call::new(GRAD_WEIGHT, variant, &params, workgroups as u64)
+    }
+
+    /// What of the variant the factors make.
+    pub(super) fn variant(&self) -> Variant {
+        self.input.of(flags(&[("MAPPED", self.mapped)]))
+    }
+
+    /// Every variant of the factors.
+    pub(super) fn all_variants() -> Vec<Variant> {
+        Input::variants(all_flags(&["MAPPED"]), "MAPPED")
     }
 
     /// Rows and columns of the gradient as a matrix product.
@@ -185,6 +202,6 @@ pub(super) fn kernel() -> Kernel {
         family: "conv",
         shader: GRAD_WEIGHT,
         params: GradWeightParams::FIELDS,
-        variants: Tile::all(&with_points(&all_flags(&["MAPPED"]))),
+        variants: Tile::all(&with_points(&Conv2dGradWeight::all_variants())),
     }
 }

@@ -8,17 +8,27 @@ use super::grad_weight::{Conv2dGradWeight, GradWeightParams};
 use super::sizes::Sizes;
 use super::{Conv2dShape, Pass};
 use crate::gpu::{Matrices, Precision, Shader, Variant};
-use crate::kernels::check::{flags, rule};
+use crate::kernels::check::rule;
 use crate::kernels::{Call, Kernel, KernelError, Params, shader};
 
-const FORWARD: Shader = shader!("conv", "conv2d_forward_matrix", "matrix_blocks");
+const FORWARD: Shader = shader!(
+    "conv",
+    "conv2d_forward_matrix",
+    "matrix_blocks",
+    "normalised"
+);
 const GRAD_INPUT: Shader = shader!(
     "conv",
     "conv2d_grad_input_matrix",
     "stride_phases",
     "matrix_blocks"
 );
-const GRAD_WEIGHT: Shader = shader!("conv", "conv2d_grad_weight_matrix", "matrix_blocks");
+const GRAD_WEIGHT: Shader = shader!(
+    "conv",
+    "conv2d_grad_weight_matrix",
+    "matrix_blocks",
+    "normalised"
+);
 
 /// Rows of the product a workgroup makes, and columns where it is wide; else half as many.
 const SIDE: usize = 128;
@@ -101,14 +111,14 @@ impl Conv2dForward {
     /// As [`Conv2dForward::call`], and [`KernelError::Argument`] for other sides.
     pub fn call_in_matrices(&self, precision: Precision, side: usize) -> Result<Call, KernelError> {
         let large = is_large(FORWARD.name, precision, side)?;
-        let sizes = Sizes::new(&self.shape, FORWARD.name)?;
+        let sizes = self.checked()?;
         let columns = 4 * sizes.k4();
         let tiles = [
             sizes.pixels().div_ceil(SIDE),
             columns.div_ceil(width(columns)),
         ];
         let params = ForwardParams::of(&sizes, step(large) / 4, tiles[1])?;
-        let variant = variant(self.epilogue.variant(), large, columns, &self.shape);
+        let variant = variant(self.variant(), large, columns, &self.shape);
         let call = Call::new(FORWARD, variant, &params, (tiles[0] * tiles[1]) as u64)?;
         let call = self.bind_all(call, &sizes)?;
         Ok(half_filters(call, large).stored(precision))
@@ -158,12 +168,7 @@ impl Conv2dGradWeight {
         let tiles = [rows.div_ceil(SIDE), columns.div_ceil(width(columns))];
         let (parts, group_pixels) = parts(sizes.pixels(), step(large), tiles[0] * tiles[1]);
         let params = GradWeightParams::of(&sizes, step(large), group_pixels, tiles)?;
-        let variant = variant(
-            flags(&[("MAPPED", self.mapped)]),
-            large,
-            columns,
-            &self.shape,
-        );
+        let variant = variant(self.variant(), large, columns, &self.shape);
         let workgroups = parts * tiles[0] * tiles[1];
         let call = Call::new(GRAD_WEIGHT, variant, &params, workgroups as u64)?;
         let [first, second] = self.bind_all(call, &sizes, parts)?;
@@ -198,7 +203,6 @@ fn kernel(shader: Shader, params: &'static [&'static str], variants: &[Variant])
 }
 
 pub(super) fn kernels() -> [Kernel; 3] {
-    let mapped = |mapped| flags(&[("MAPPED", mapped)]);
     [
         kernel(FORWARD, ForwardParams::FIELDS, &ForwardEpilogue::planned()),
         kernel(
@@ -209,7 +213,7 @@ pub(super) fn kernels() -> [Kernel; 3] {
         kernel(
             GRAD_WEIGHT,
             GradWeightParams::FIELDS,
-            &[mapped(false), mapped(true)],
+            &Conv2dGradWeight::all_variants(),
         ),
     ]
 }

@@ -1,10 +1,11 @@
 //! Rules of the forward pass.
 
 use super::Uses;
+use crate::kernels::conv::Input;
 use crate::kernels::norm::FoldedLayer;
 use crate::kernels::padded;
 use crate::tape::graph::{ALIGN, Place};
-use crate::tape::ops::{Add, BatchNorm, BatchNormFold, Epilogue, Op};
+use crate::tape::ops::{Add, BatchNorm, BatchNormFold, Conv2dGradWeight, Epilogue, Op};
 use crate::tape::{Graph, Node, Shape, Value};
 
 /// `relu(y)` into the pass that makes `y`: the sum `a + b`, batch normalisation, or a convolution.
@@ -262,5 +263,55 @@ pub(super) fn batch_norm_into_max_pool(graph: &mut Graph, uses: &Uses, index: us
     let x = producer.inputs[0];
     let map = map_only(graph, source);
     graph.nodes[index].inputs = vec![x, map];
+    true
+}
+
+/// A batch normalisation in training into the convolutions that read it, and into the gradients of their filters: they apply its map
+/// on load, and its output is never made. Not on software adapters, where loads are what costs.
+pub(super) fn batch_norm_into_readers(graph: &mut Graph, uses: &Uses, index: usize) -> bool {
+    let node = &graph.nodes[index];
+    let Op::BatchNorm(norm) = node.op else {
+        return false;
+    };
+    let made = norm.training && !norm.residual && !norm.map_only;
+    let (x, y) = (node.inputs[0], node.outputs[0]);
+    if uses.target.software || !made || uses.kept[y.index()] {
+        return false;
+    }
+    let readers = &uses.readers[y.index()];
+    let fits = |reader: &usize| {
+        let reader = &graph.nodes[*reader];
+        match &reader.op {
+            // With a map of its input it does nothing else but gather statistics.
+            Op::Conv2d(conv) => {
+                let stats = conv.epilogue.stats;
+                let plain = Epilogue {
+                    stats,
+                    ..Epilogue::default()
+                };
+                reader.inputs.len() == 2 && conv.epilogue == plain
+            }
+            Op::Conv2dGradWeight(_) => true,
+            _ => false,
+        }
+    };
+    if readers.is_empty() || !readers.iter().all(fits) {
+        return false;
+    }
+    let map = map_only(graph, index);
+    for &reader in readers {
+        let reader = &mut graph.nodes[reader];
+        match &mut reader.op {
+            Op::Conv2d(conv) | Op::Conv2dGradWeight(Conv2dGradWeight { conv, .. }) => {
+                conv.input = match norm.relu {
+                    true => Input::Rectified,
+                    false => Input::Normalised,
+                };
+            }
+            _ => {}
+        }
+        reader.inputs[0] = x;
+        reader.inputs.push(map);
+    }
     true
 }

@@ -8,7 +8,7 @@ use super::{Graph, Target, Value};
 /// A rule looks at the node at `index` and rewrites the graph around it where it applies.
 type Rule = fn(&mut Graph, &Uses, usize) -> bool;
 
-const RULES: [Rule; 13] = [
+const RULES: [Rule; 14] = [
     forward::residual_into_batch_norm,
     forward::residual_map_into_batch_norm,
     forward::relu_into_source,
@@ -22,6 +22,8 @@ const RULES: [Rule; 13] = [
     backward::column_sums_into_conv_grad,
     backward::conv_grad_mask_from_map,
     backward::batch_norm_grad_into_conv_grads,
+    // Behind all that put the output out of use, as the masks of gradients from the map.
+    forward::batch_norm_into_readers,
 ];
 
 /// Applies the rules until none does.

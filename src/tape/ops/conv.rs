@@ -1,17 +1,19 @@
 //! Convolution, and what depthwise convolution and the fully connected layer share with it.
 
+use super::norm::map_part;
 use super::ways::{
     by_winograd, filters, filters_by_winograd, forward_by_winograd, grad_input_by_winograd,
     grad_weight_by_winograd, in_one_dispatch,
 };
 use super::{BiasGrad, Op, OpSpec, no_gradient};
 use crate::kernels::conv as kernels;
-use crate::kernels::conv::{Conv2dShape, Pass, Product};
+use crate::kernels::conv::{Conv2dShape, Input, Pass, Product};
 use crate::kernels::{Call, KernelError, padded};
 use crate::tape::{Graph, Lowering, Node, Operand, Shape, TapeError, Target, Value};
 
-/// A convolution. Inputs `x` `[N,H,W,C]`, `weight` `[R,S,C,K]`, optionally `bias` `[K]`, and what the epilogue takes; outputs
-/// `[N,Ho,Wo,K]` and what the epilogue gives.
+/// A convolution. Inputs `x` `[N,H,W,C]`, `weight` `[R,S,C,K]`, optionally `bias` `[K]`, what the epilogue takes and, where x is mapped
+/// on load, the second output of the [`BatchNorm`](super::BatchNorm) that it is the input of; outputs `[N,Ho,Wo,K]` and what the
+/// epilogue gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv2d {
     /// Step between windows, height and width.
@@ -20,6 +22,8 @@ pub struct Conv2d {
     pub padding: [usize; 2],
     /// What fusion put into its pass.
     pub epilogue: Epilogue,
+    /// What fusion made of its input.
+    pub input: Input,
 }
 
 /// What fusion put into the pass of a convolution, behind its bias and in this order.
@@ -43,6 +47,7 @@ impl Conv2d {
             stride,
             padding,
             epilogue: Epilogue::default(),
+            input: Input::Stored,
         }
     }
 
@@ -114,7 +119,8 @@ impl Conv2dGradInput {
     }
 }
 
-/// The gradient with respect to the filters. Inputs `x`, `grad_y`; output of the shape given.
+/// The gradient with respect to the filters. Inputs `x`, `grad_y`, and where x is mapped on load, last, what the convolution has for
+/// it; output of the shape given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conv2dGradWeight {
     /// The forward pass.
@@ -222,15 +228,16 @@ impl OpSpec for Conv2d {
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), TapeError> {
         let (x, weight) = (lowering.input_shape(0), lowering.input_shape(1));
         let shape = recorded(x, weight, self.stride, self.padding);
-        forward(lowering, shape, self.epilogue)
+        forward(lowering, shape, self.epilogue, self.input)
     }
 }
 
-/// A convolution whose optional third input is the bias, and behind it what the epilogue takes.
+/// A convolution whose optional third input is the bias, and behind it what the epilogue takes or a map of x.
 pub(super) fn forward(
     lowering: &mut Lowering<'_>,
     shape: Conv2dShape,
     epilogue: Epilogue,
+    input: Input,
 ) -> Result<(), TapeError> {
     let Epilogue {
         affine,
@@ -239,7 +246,8 @@ pub(super) fn forward(
         stats,
     } = epilogue;
     let inputs = lowering.input_count();
-    let bias = inputs > 2 + usize::from(affine.is_some()) + usize::from(residual);
+    let others = [affine.is_some(), residual, input.is_mapped()];
+    let bias = inputs > 2 + others.iter().filter(|it| **it).count();
     let kernel = kernels::Conv2dForward {
         shape,
         epilogue: kernels::ForwardEpilogue {
@@ -249,14 +257,20 @@ pub(super) fn forward(
             relu,
             stats,
         },
+        input,
         software: lowering.target().software,
     };
     let way = lowering.way(Pass::Forward, shape);
     let winograd = forward_by_winograd(lowering.target(), &kernel, way);
+    let winograd = winograd.filter(|_| !input.is_mapped());
     let mut operands = three(lowering).to_vec();
+    let map = match input.is_mapped() {
+        true => Some(map_part(lowering, inputs - 1, shape.c)),
+        false => affine_part(lowering, affine, 2 + usize::from(bias), shape.k),
+    };
     let more = [
         bias.then(|| lowering.input(2)),
-        affine_part(lowering, affine, 2 + usize::from(bias), shape.k),
+        map,
         residual.then(|| lowering.input(inputs - 1)),
         stats.then(|| lowering.output(1)),
     ];
@@ -321,10 +335,12 @@ pub(super) fn grad_weight(
     lowering: &mut Lowering<'_>,
     shape: Conv2dShape,
     mapped: bool,
+    input: Input,
 ) -> Result<(), TapeError> {
     let kernel = kernels::Conv2dGradWeight {
         shape,
         mapped,
+        input,
         software: lowering.target().software,
     };
     let way = lowering.way(Pass::GradWeight, shape);
@@ -337,14 +353,19 @@ pub(super) fn grad_weight(
         Product::Own => kernel.calls(),
     };
     let calls = lowering.check(calls)?;
-    two_stages(lowering, calls, mapped)
+    let map = input.is_mapped();
+    let map = map.then(|| map_part(lowering, lowering.input_count() - 1, shape.c));
+    let operand = |index| mapped.then(|| lowering.input(index));
+    let behind = [operand(2), operand(3), map];
+    two_stages(lowering, calls, behind)
 }
 
-/// The gradient of filters: sums of groups of pixels, and their sum. Where one group holds all, that is the gradient.
+/// The gradient of filters: sums of groups of pixels, and their sum. Where one group holds all, that is the gradient. The first
+/// call binds behind its sums what is given.
 pub(super) fn two_stages(
     lowering: &mut Lowering<'_>,
     [first, second]: [Call; 2],
-    mapped: bool,
+    behind: [Option<Operand>; 3],
 ) -> Result<(), TapeError> {
     let (x, grad_y, grad) = (lowering.input(0), lowering.input(1), lowering.output(0));
     let partial_len = (first.extents[2].bytes / 4) as usize; // sums are f32
@@ -354,15 +375,9 @@ pub(super) fn two_stages(
     } else {
         lowering.scratch(partial_len)
     };
-    let [z_y, coefficients] = match mapped {
-        true => [lowering.input(2), lowering.input(3)],
-        false => [lowering.scratch(4), lowering.scratch(4)],
-    };
-    call_known(
-        lowering,
-        Ok(first),
-        &[x, grad_y, partial, z_y, coefficients],
-    )?;
+    let behind = behind.map(|used| used.unwrap_or_else(|| lowering.scratch(4)));
+    let operands = [&[x, grad_y, partial], &behind[..]].concat();
+    call_known(lowering, Ok(first), &operands)?;
     if whole {
         return Ok(());
     }
@@ -461,9 +476,12 @@ impl OpSpec for Conv2dGradWeight {
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), TapeError> {
         let Conv2d {
-            stride, padding, ..
+            stride,
+            padding,
+            input,
+            ..
         } = self.conv;
         let shape = recorded(lowering.input_shape(0), &self.weight, stride, padding);
-        grad_weight(lowering, shape, self.mapped)
+        grad_weight(lowering, shape, self.mapped, input)
     }
 }

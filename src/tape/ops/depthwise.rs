@@ -162,6 +162,6 @@ impl OpSpec for DepthwiseGradWeight {
         let software = lowering.target().software;
         let kernel = kernels::DepthwiseGradWeight { shape, software };
         let calls = lowering.check(kernel.calls())?;
-        two_stages(lowering, calls, false)
+        two_stages(lowering, calls, [None; 3])
     }
 }

@@ -3,7 +3,7 @@
 use super::conv::{Epilogue, forward, grad_input, grad_weight, layer_gradients};
 use super::{OpSpec, no_gradient};
 use crate::kernels::conv as kernels;
-use crate::kernels::conv::{Conv2dShape, Pass};
+use crate::kernels::conv::{Conv2dShape, Input, Pass};
 use crate::kernels::elementwise::BiasGrad as BiasGradKernels;
 use crate::tape::{Graph, Lowering, Node, Shape, TapeError, Value};
 
@@ -71,7 +71,7 @@ impl OpSpec for Linear {
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), TapeError> {
         let shape = linear_shape(lowering.input_shape(0), lowering.output_shape(0).channels());
-        forward(lowering, shape, Epilogue::default())
+        forward(lowering, shape, Epilogue::default(), Input::Stored)
     }
 }
 
@@ -129,7 +129,7 @@ impl OpSpec for LinearGradWeight {
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), TapeError> {
         let shape = linear_shape(lowering.input_shape(0), lowering.input_shape(1).channels());
-        grad_weight(lowering, shape, false)
+        grad_weight(lowering, shape, false, Input::Stored)
     }
 }
 
