@@ -10,7 +10,7 @@ use crate::kernels::{Access, Call, Kernel, KernelError, Params, narrow, padded, 
 const GRAD_WEIGHT: Shader = shader!("conv", "conv2d_grad_weight", "register_tile", "normalised");
 
 /// Steps of a group of pixels from which on its sums cost little beside its products.
-const STEPS: usize = 64;
+const STEPS: usize = 128;
 /// Workgroups from which on no more groups of pixels are made: each is a tile written and read again.
 const ENOUGH: usize = 256;
 
