@@ -45,7 +45,7 @@ impl Problem {
             weight: exact(draw.tensor(shape.weight_len(), 1.0)),
             grad_y: exact(draw.tensor(shape.output_len(), 1.0)),
             z_y: exact(draw.tensor(shape.output_len(), 1.0)),
-            rows: (index % 2 > 0).then_some(rows),
+            rows: (!index.is_multiple_of(2)).then_some(rows),
         }
     }
 
