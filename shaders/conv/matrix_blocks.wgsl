@@ -3,7 +3,7 @@
 // Layout: `staged` of their type Stored: A, then B; a row of A is A_ROW elements from the next, one of B is B_ROW. TURNED_A and
 //         TURNED_B: columns take the place of rows there. `sums` [SHARES, 16 rows, 16 columns and a gap].
 // Work:   a subgroup has one share. A block is one matrix where LARGE, which is for f16, else four of side 8.
-// Needs:  cooperative matrices; of the importer Stored, LARGE, WIDE, A_ROW, B_ROW, TURNED_A, TURNED_B and STAGED elements of `staged`.
+// Needs:  subgroups and cooperative matrices; of the importer Stored, LARGE, WIDE, A_ROW, B_ROW, TURNED_A, TURNED_B and STAGED elements of `staged`.
 
 const SHARES = 8u;
 const PATCH_ROW = 20u;

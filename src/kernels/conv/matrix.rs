@@ -45,7 +45,7 @@ const STEPS: usize = 32;
 
 /// Whether a workgroup is as wide as it is tall: not where that would leave half of its last columns blank.
 fn wide(columns: usize) -> bool {
-    columns % SIDE == 0 || columns % SIDE > SIDE / 2
+    columns.is_multiple_of(SIDE) || columns % SIDE > SIDE / 2
 }
 
 fn width(columns: usize) -> usize {
