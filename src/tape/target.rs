@@ -25,6 +25,9 @@ pub struct Target {
     pub memory: Memory,
     /// The device's cooperative matrices.
     pub matrices: Matrices,
+    /// Whether convolutions apply the normalisation before them on load, whose output is then never written; `None` to decide by
+    /// what it cost where it was measured. See [`Target::normalises_on_load`].
+    pub normalise_on_load: Option<bool>,
     /// The ways that convolutions are computed, where they were measured.
     pub ways: Arc<Ways>,
 }
@@ -41,6 +44,7 @@ impl Target {
             fixed: false,
             memory: Memory::Fast,
             matrices: Matrices::NONE,
+            normalise_on_load: None,
             ways: Arc::default(),
         }
     }
@@ -58,6 +62,7 @@ impl Target {
             fixed: false,
             memory: Memory::Fast,
             matrices: gpu.matrices(),
+            normalise_on_load: None,
             ways: tuning.map_or_else(Arc::default, |it| Arc::new(Ways::of(&it.convolutions))),
         }
     }
@@ -90,6 +95,15 @@ impl Target {
             ways: Arc::new(ways),
             ..self
         }
+    }
+
+    /// Whether convolutions apply the normalisation before them on load. It saves a tenth of a step's bytes and more of its memory,
+    /// but on the GPU where it was measured a step took 5 % longer in f32, and 19 % in f16 with cooperative matrices, whose
+    /// products leave no time for it (benches/README.md). So by default only in f16 without them; never on software adapters,
+    /// where loads are what costs.
+    pub(super) fn normalises_on_load(&self) -> bool {
+        let by_default = self.precision == Precision::F16 && !self.matrices.half16;
+        !self.software && self.normalise_on_load.unwrap_or(by_default)
     }
 
     /// The way to compute a convolution: the one that was measured; else with cooperative matrices of side 16 where the device has

@@ -315,6 +315,7 @@ fn run(network: Network, trained: bool, target: &Target) -> Vec<(String, Vec<f32
 fn targets(fuse: bool) -> Vec<Target> {
     let own = Target {
         fuse,
+        normalise_on_load: Some(true),
         ..Target::of(gpu())
     };
     let base = Target {

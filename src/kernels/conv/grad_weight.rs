@@ -3,14 +3,14 @@
 use super::epilogue::when;
 use super::sizes::{SIDE, Sizes, with, with_points};
 use super::{Conv2dShape, Input, SumGroups, Tile, broadcast};
-use crate::gpu::{Shader, Variant};
+use crate::gpu::{Precision, Shader, Variant};
 use crate::kernels::check::{all_flags, elements, flags};
 use crate::kernels::{Access, Call, Kernel, KernelError, Params, narrow, padded, params, shader};
 
 const GRAD_WEIGHT: Shader = shader!("conv", "conv2d_grad_weight", "register_tile", "normalised");
 
-/// Steps of a group of pixels from which on its sums cost little beside its products.
-const STEPS: usize = 128;
+/// Steps of a group of pixels from which on its sums, which are f32, cost little beside activations of f32; twice as many in f16.
+const STEPS: usize = 64;
 /// Workgroups from which on no more groups of pixels are made: each is a tile written and read again.
 const ENOUGH: usize = 256;
 
@@ -67,6 +67,8 @@ pub struct Conv2dGradWeight {
     pub mapped: bool,
     /// What `x` holds.
     pub input: Input,
+    /// How activations are stored: the bytes of sums weigh more beside those of f16.
+    pub precision: Precision,
     /// Whether the device runs the kernels for [software](crate::gpu::Gpu::has_software_kernels) adapters; they have none that is
     /// `mapped`, as loads are what costs there.
     pub software: bool,
@@ -78,6 +80,7 @@ impl Conv2dGradWeight {
         Self {
             shape,
             mapped: false,
+            precision: Precision::F32,
             input: Input::Stored,
             software,
         }
@@ -192,7 +195,11 @@ impl Conv2dGradWeight {
         let [rows, columns] = self.product();
         let wanted = ENOUGH.div_ceil(tile.workgroups(rows, columns));
         let steps = self.steps();
-        let each = steps.div_ceil(wanted).max(STEPS);
+        let least = match self.precision {
+            Precision::F32 => STEPS,
+            Precision::F16 => 2 * STEPS,
+        };
+        let each = steps.div_ceil(wanted).max(least);
         (steps.div_ceil(each), each * SIDE)
     }
 }

@@ -41,7 +41,7 @@ const MOST: usize = 1 << 15;
 /// Workgroups of the filters' gradient from which on pixels are not split further: what a large GPU works on at a time.
 const WORKGROUPS: usize = 128;
 /// Steps over pixels from which on a group's sums cost little beside its products.
-const STEPS: usize = 32;
+const STEPS: usize = 16;
 
 /// Whether a workgroup is as wide as it is tall: not where that would leave half of its last columns blank.
 fn wide(columns: usize) -> bool {

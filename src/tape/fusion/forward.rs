@@ -267,7 +267,7 @@ pub(super) fn batch_norm_into_max_pool(graph: &mut Graph, uses: &Uses, index: us
 }
 
 /// A batch normalisation in training into the convolutions that read it, and into the gradients of their filters: they apply its map
-/// on load, and its output is never made. Not on software adapters, where loads are what costs.
+/// on load, and its output is never made. Only where the target [wants it](crate::tape::Target::normalise_on_load).
 pub(super) fn batch_norm_into_readers(graph: &mut Graph, uses: &Uses, index: usize) -> bool {
     let node = &graph.nodes[index];
     let Op::BatchNorm(norm) = node.op else {
@@ -275,7 +275,7 @@ pub(super) fn batch_norm_into_readers(graph: &mut Graph, uses: &Uses, index: usi
     };
     let made = norm.training && !norm.residual && !norm.map_only;
     let (x, y) = (node.inputs[0], node.outputs[0]);
-    if uses.target.software || !made || uses.kept[y.index()] {
+    if !uses.target.normalises_on_load() || !made || uses.kept[y.index()] {
         return false;
     }
     let readers = &uses.readers[y.index()];

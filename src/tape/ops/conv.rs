@@ -341,6 +341,7 @@ pub(super) fn grad_weight(
         shape,
         mapped,
         input,
+        precision: lowering.target().precision,
         software: lowering.target().software,
     };
     let way = lowering.way(Pass::GradWeight, shape);
