@@ -40,9 +40,9 @@ pub fn table(mesa: &str, answers: &[Answer]) -> String {
     text
 }
 
-/// The parts of a variant's name that change how much work an inner loop does: precision, tile and whether a window is a point.
+/// The parts of a variant's name that change how much work an inner loop does: precision, tile, whether a window is a point, and whether the input is normalised on load.
 fn size(variant: &str) -> Vec<&str> {
-    let named = ["f16", "tall", "wide", "point"];
+    let named = ["f16", "tall", "wide", "point", "normalised"];
     let parts = variant.split('_');
     parts
         .filter(|part| named.iter().any(|name| part.starts_with(name)))
