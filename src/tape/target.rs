@@ -26,7 +26,7 @@ pub struct Target {
     /// The device's cooperative matrices.
     pub matrices: Matrices,
     /// Whether convolutions apply the normalisation before them on load, whose output is then never written; `None` to decide by
-    /// what it cost where it was measured. See [`Target::normalises_on_load`].
+    /// what it cost where it was measured: only in f16 without cooperative matrices of side 16; never on software adapters.
     pub normalise_on_load: Option<bool>,
     /// The ways that convolutions are computed, where they were measured.
     pub ways: Arc<Ways>,
