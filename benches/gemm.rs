@@ -75,10 +75,17 @@ fn matmul(criterion: &mut Criterion) {
 /// A product that fills a GPU, by the base kernel in its largest tile and with the adapter's cooperative matrices. 64 rows are
 /// held against the reference: all would take the processor minutes.
 fn large(criterion: &mut Criterion) {
-    if gpu().is_software() && !quick() {
-        return;
+    let sides: &[usize] = match (quick(), gpu().is_software()) {
+        (true, _) => &[160],
+        (false, true) => &[],
+        (false, false) => &[4096, 8192],
+    };
+    for &side in sides {
+        product(criterion, side);
     }
-    let side = if quick() { 160 } else { 4096 };
+}
+
+fn product(criterion: &mut Criterion, side: usize) {
     let (shape, rows) = (Conv2dShape::linear(side, side, side), 64);
     let mut draw = Draw::new("large gemm bench", 1);
     let exact = |values: Vec<f64>| -> Vec<f64> {

@@ -92,8 +92,9 @@ impl Problem {
     }
 }
 
+/// Those that plans choose: 16, and statistics with a bias or without.
 pub(super) fn epilogues() -> impl Iterator<Item = ForwardEpilogue> {
-    (0..32).map(|bits| ForwardEpilogue {
+    (0..18).map(|bits| ForwardEpilogue {
         bias: bits & 1 > 0,
         affine: bits & 2 > 0,
         residual: bits & 4 > 0,
@@ -106,7 +107,7 @@ pub(super) fn epilogues() -> impl Iterator<Item = ForwardEpilogue> {
 fn matches_reference_on_drawn_shapes_and_every_epilogue_on_some() {
     for (index, shape) in shapes().into_iter().enumerate() {
         let problem = Problem::drawn(index, shape);
-        // Eleven a shape: each epilogue meets six shapes.
+        // Six a shape: each epilogue meets six shapes.
         for epilogue in epilogues().skip(index % 3).step_by(3) {
             let want = problem.y(epilogue);
             for software in software() {
