@@ -13,15 +13,6 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> weight: array<u64>;
 @group(0) @binding(2) var<storage, read_write> u: array<u64>;
 
-fn unpack(v: u64) -> vec2f {
-    return bitcast<vec2f>(vec2u(u32(v), u32(v >> 32u)));
-}
-
-fn pack(v: vec2f) -> u64 {
-    let bits = bitcast<vec2u>(v);
-    return u64(bits.x) | (u64(bits.y) << 32u);
-}
-
 struct Six { a: vec2f, b: vec2f, c: vec2f, d: vec2f, e: vec2f, f: vec2f }
 
 // G · (a, b, c).

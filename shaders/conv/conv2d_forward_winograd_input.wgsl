@@ -13,28 +13,6 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> x: array<Stored>;
 @group(0) @binding(2) var<storage, read_write> v: array<u64>;
 
-fn unpack(v: u64) -> vec2f {
-    return bitcast<vec2f>(vec2u(u32(v), u32(v >> 32u)));
-}
-
-fn pack(v: vec2f) -> u64 {
-    let bits = bitcast<vec2u>(v);
-    return u64(bits.x) | (u64(bits.y) << 32u);
-}
-
-// Two activations, as they lie in memory.
-alias Stored = u64; // only f32
-// only f16: alias Stored = u32;
-fn widen(v: Stored) -> vec2f { return unpack(v); } // only f32
-// only f16: fn widen(v: Stored) -> vec2f { return unpack2x16float(v); }
-
-// a / b for a below 2²⁴: the lanes divide one after the other where integers do.
-fn divide(a: u32, b: u32) -> u32 {
-    let near = u32(i32(f32(a) / f32(b)));
-    let rest = i32(a - near * b);
-    return select(select(near, near + 1u, rest >= i32(b)), near - 1u, rest < 0);
-}
-
 struct Six { a: vec2f, b: vec2f, c: vec2f, d: vec2f, e: vec2f, f: vec2f }
 
 // Bt · v.

@@ -21,17 +21,6 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> u: array<vec2<u64>>;
 @group(0) @binding(3) var<storage, read_write> m: array<vec2<u64>>;
 
-fn unpack(v: vec2<u64>) -> vec4f {
-    let low = vec2u(v);
-    let high = vec2u(v >> vec2u(32u));
-    return bitcast<vec4f>(vec4u(low.x, high.x, low.y, high.y));
-}
-
-fn pack(v: vec4f) -> vec2<u64> {
-    let bits = bitcast<vec4u>(v);
-    return vec2<u64>(bits.xz) | (vec2<u64>(bits.yw) << vec2u(32u));
-}
-
 // sum + w · v, added term by term.
 fn multiply(sum: vec4f, v: vec4f, w: mat4x4f) -> vec4f {
     return sum + v.x * w[0] + v.y * w[1] + v.z * w[2] + v.w * w[3];

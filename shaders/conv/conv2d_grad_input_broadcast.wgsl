@@ -29,17 +29,6 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> other: array<Stored>;
 @group(0) @binding(5) var<storage, read_write> x: array<Stored>;
 
-fn unpack(v: vec2<u64>) -> vec4f {
-    let low = vec2u(v);
-    let high = vec2u(v >> vec2u(32u));
-    return bitcast<vec4f>(vec4u(low.x, high.x, low.y, high.y));
-}
-
-fn pack(v: vec4f) -> vec2<u64> {
-    let bits = bitcast<vec4u>(v);
-    return vec2<u64>(bits.xz) | (vec2<u64>(bits.yw) << vec2u(32u));
-}
-
 // A vec4 of activations, as it lies in memory.
 alias Stored = vec2<u64>; // only f32
 // only f16: alias Stored = u64;
@@ -47,13 +36,6 @@ fn widen(v: Stored) -> vec4f { return unpack(v); } // only f32
 // only f16: fn widen(v: Stored) -> vec4f { return vec4f(unpack2x16float(u32(v)), unpack2x16float(u32(v >> 32u))); }
 fn narrow(v: vec4f) -> Stored { return pack(v); } // only f32
 // only f16: fn narrow(v: vec4f) -> Stored { return u64(pack2x16float(v.xy)) | (u64(pack2x16float(v.zw)) << 32u); }
-
-// a / b for a below 2²⁴: the lanes divide one after the other where integers do.
-fn divide(a: u32, b: u32) -> u32 {
-    let near = u32(i32(f32(a) / f32(b)));
-    let rest = i32(a - near * b);
-    return select(select(near, near + 1u, rest >= i32(b)), near - 1u, rest < 0);
-}
 
 // Image, row and column of a pixel within its phase.
 fn position(index: u32) -> vec3u {

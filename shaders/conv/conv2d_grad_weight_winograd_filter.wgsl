@@ -10,15 +10,6 @@ struct Params { pairs: u32, parts: u32 }
 @group(0) @binding(1) var<storage, read_write> partial: array<u64>;
 @group(0) @binding(2) var<storage, read_write> grad_weight: array<u64>;
 
-fn unpack(v: u64) -> vec2f {
-    return bitcast<vec2f>(vec2u(u32(v), u32(v >> 32u)));
-}
-
-fn pack(v: vec2f) -> u64 {
-    let bits = bitcast<vec2u>(v);
-    return u64(bits.x) | (u64(bits.y) << 32u);
-}
-
 struct Three { a: vec2f, b: vec2f, c: vec2f }
 
 // Gt · (a, .., f).

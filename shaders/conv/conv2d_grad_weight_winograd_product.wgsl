@@ -16,17 +16,6 @@ struct Params { c4: u32, k4: u32, tiles: u32, group_tiles: u32, blocks: u32, col
 @group(0) @binding(2) var<storage, read_write> w: array<vec2<u64>>;
 @group(0) @binding(3) var<storage, read_write> partial: array<vec2<u64>>;
 
-fn unpack(v: vec2<u64>) -> vec4f {
-    let low = vec2u(v);
-    let high = vec2u(v >> vec2u(32u));
-    return bitcast<vec4f>(vec4u(low.x, high.x, low.y, high.y));
-}
-
-fn pack(v: vec4f) -> vec2<u64> {
-    let bits = bitcast<vec4u>(v);
-    return vec2<u64>(bits.xz) | (vec2<u64>(bits.yw) << vec2u(32u));
-}
-
 // w of a lane's column at 8 tiles.
 struct Tiles { g0: vec4f, g1: vec4f, g2: vec4f, g3: vec4f, g4: vec4f, g5: vec4f, g6: vec4f, g7: vec4f }
 

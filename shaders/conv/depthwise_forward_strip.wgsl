@@ -23,17 +23,6 @@ override RELU: bool = false;
 @group(0) @binding(4) var<storage, read_write> bias: array<vec2<u64>>;
 @group(0) @binding(5) var<storage, read_write> affine: array<vec2<u64>>;
 
-fn unpack(v: vec2<u64>) -> vec4f {
-    let low = vec2u(v);
-    let high = vec2u(v >> vec2u(32u));
-    return bitcast<vec4f>(vec4u(low.x, high.x, low.y, high.y));
-}
-
-fn pack(v: vec4f) -> vec2<u64> {
-    let bits = bitcast<vec4u>(v);
-    return vec2<u64>(bits.xz) | (vec2<u64>(bits.yw) << vec2u(32u));
-}
-
 // A vec4 of activations, as it lies in memory.
 alias Stored = vec2<u64>; // only f32
 // only f16: alias Stored = u64;

@@ -13,17 +13,6 @@ struct Params { h: u32, w: u32, c4: u32, ho: u32, wo: u32, pad_h: u32, pad_w: u3
 @group(0) @binding(2) var<storage, read_write> weight: array<vec2<u64>>;
 @group(0) @binding(3) var<storage, read_write> grad_x: array<Stored>;
 
-fn unpack(v: vec2<u64>) -> vec4f {
-    let low = vec2u(v);
-    let high = vec2u(v >> vec2u(32u));
-    return bitcast<vec4f>(vec4u(low.x, high.x, low.y, high.y));
-}
-
-fn pack(v: vec4f) -> vec2<u64> {
-    let bits = bitcast<vec4u>(v);
-    return vec2<u64>(bits.xz) | (vec2<u64>(bits.yw) << vec2u(32u));
-}
-
 // A vec4 of activations, as it lies in memory.
 alias Stored = vec2<u64>; // only f32
 // only f16: alias Stored = u64;

@@ -8,9 +8,19 @@ use crate::gpu::{Shader, Variant};
 use crate::kernels::check::{all_flags, flags};
 use crate::kernels::{Call, Kernel, KernelError, Params, narrow, padded, params, shader};
 
-const FORWARD: Shader = shader!("conv", "conv2d_forward_broadcast");
-const GRAD_INPUT: Shader = shader!("conv", "conv2d_grad_input_broadcast");
-const GRAD_WEIGHT: Shader = shader!("conv", "conv2d_grad_weight_broadcast");
+const FORWARD: Shader = shader!("conv", "conv2d_forward_broadcast", "word_quads", "divide");
+const GRAD_INPUT: Shader = shader!(
+    "conv",
+    "conv2d_grad_input_broadcast",
+    "word_quads",
+    "divide"
+);
+const GRAD_WEIGHT: Shader = shader!(
+    "conv",
+    "conv2d_grad_weight_broadcast",
+    "word_quads",
+    "divide"
+);
 
 /// Lanes of a subgroup; other sizes have no use for these shaders.
 pub(super) const LANES: usize = 8;

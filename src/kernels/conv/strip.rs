@@ -7,9 +7,9 @@ use super::epilogue::DepthwiseEpilogue;
 use crate::gpu::{Shader, Variant};
 use crate::kernels::{Call, Kernel, KernelError, Params, narrow, params, shader};
 
-pub(super) const FORWARD: Shader = shader!("conv", "depthwise_forward_strip");
-const GRAD_INPUT: Shader = shader!("conv", "depthwise_grad_input_strip");
-const GRAD_WEIGHT: Shader = shader!("conv", "depthwise_grad_weight_strip");
+pub(super) const FORWARD: Shader = shader!("conv", "depthwise_forward_strip", "word_quads");
+const GRAD_INPUT: Shader = shader!("conv", "depthwise_grad_input_strip", "word_quads");
+const GRAD_WEIGHT: Shader = shader!("conv", "depthwise_grad_weight_strip", "word_quads");
 
 const WORKGROUP: usize = 64;
 /// Columns of a strip.

@@ -12,10 +12,22 @@ use crate::gpu::{Shader, Variant};
 use crate::kernels::check::{elements, flags};
 use crate::kernels::{Access, Call, Kernel, KernelError, narrow, params, shader};
 
-const FILTER: Shader = shader!("conv", "conv2d_forward_winograd_filter");
-const INPUT: Shader = shader!("conv", "conv2d_forward_winograd_input");
-const PRODUCT: Shader = shader!("conv", "conv2d_forward_winograd_product");
-const OUTPUT: Shader = shader!("conv", "conv2d_forward_winograd_output");
+const FILTER: Shader = shader!("conv", "conv2d_forward_winograd_filter", "word_pairs");
+const INPUT: Shader = shader!(
+    "conv",
+    "conv2d_forward_winograd_input",
+    "word_pairs",
+    "winograd_tiles",
+    "divide"
+);
+const PRODUCT: Shader = shader!("conv", "conv2d_forward_winograd_product", "word_quads");
+const OUTPUT: Shader = shader!(
+    "conv",
+    "conv2d_forward_winograd_output",
+    "word_pairs",
+    "winograd_tiles",
+    "divide"
+);
 
 /// The side of a tile of the output.
 const TILE: usize = 4;

@@ -11,10 +11,22 @@ use crate::gpu::{Shader, Variant};
 use crate::kernels::check::{all_flags, elements, flags};
 use crate::kernels::{Access, Call, Kernel, KernelError, Params, narrow, params, shader};
 
-const GRAD_Y: Shader = shader!("conv", "conv2d_grad_weight_winograd_grad_y");
-const PRODUCT: Shader = shader!("conv", "conv2d_grad_weight_winograd_product");
-const FILTER: Shader = shader!("conv", "conv2d_grad_weight_winograd_filter");
-const OUTPUT: Shader = shader!("conv", "conv2d_grad_input_winograd_output");
+const GRAD_Y: Shader = shader!(
+    "conv",
+    "conv2d_grad_weight_winograd_grad_y",
+    "word_pairs",
+    "winograd_tiles",
+    "divide"
+);
+const PRODUCT: Shader = shader!("conv", "conv2d_grad_weight_winograd_product", "word_quads");
+const FILTER: Shader = shader!("conv", "conv2d_grad_weight_winograd_filter", "word_pairs");
+const OUTPUT: Shader = shader!(
+    "conv",
+    "conv2d_grad_input_winograd_output",
+    "word_pairs",
+    "winograd_tiles",
+    "divide"
+);
 
 /// `vec4`s of input channels a subgroup of the filters' gradient; twice as many in its variant WIDE.
 const SOURCES: usize = 4;
