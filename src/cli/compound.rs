@@ -4,7 +4,7 @@ use super::Failure;
 use crate::data::{Cache, Database, Row, Sequence, Table};
 use crate::gpu::Gpu;
 use crate::infer::{Model, Output, Predictor, Reader};
-use crate::objective::compound::DU2014;
+use crate::objective::compound::{DU2014, class_of};
 use crate::train::metrics::{ClassMetrics, class_metrics, largest};
 use crate::train::{FewShot, Shots, evaluate};
 use std::path::Path;
@@ -43,10 +43,7 @@ impl Faces {
             return Ok(None);
         };
         let name = &self.names[shown as usize];
-        let class = DU2014
-            .iter()
-            .position(|class| class.name == name.replace('_', " "));
-        class.map(Some).ok_or_else(|| {
+        class_of(&name.replace('_', " ")).map(Some).ok_or_else(|| {
             Failure::Input(anyhow::anyhow!(
                 "{}:{}: compound is `{name}`, but it must be one of {}",
                 self.sequence.name(),
@@ -88,8 +85,7 @@ pub(super) fn zero_shot(
     let reader = Reader::new(&model.tasks);
     faces.metrics(outputs, |output| {
         let name = reader.read(&output.logits)?.compound;
-        let class = name.and_then(|name| DU2014.iter().position(|class| class.name == name));
-        class.ok_or_else(|| {
+        name.and_then(class_of).ok_or_else(|| {
             Failure::Input(anyhow::anyhow!(
                 "these weights have no tasks to score compounds by"
             ))
@@ -130,11 +126,7 @@ pub(super) fn few_shot(
     if labels.is_empty() {
         return Err(shots.none());
     }
-    let names = DU2014.map(|class| class.name.to_owned());
-    let learner = FewShot {
-        steps: few.steps,
-        ..FewShot::new("compound", names.into())
-    };
+    let learner = FewShot::compounds(few.steps);
     let (pixels, labels) = (pixels.as_slice(), labels.as_slice());
     let learned = learner.learn(gpu, model, Shots { pixels, labels })?;
     let predictor = gpu.block_on(Predictor::new(gpu, &learned, batch as usize))?;

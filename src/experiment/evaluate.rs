@@ -3,7 +3,7 @@
 use super::{ExperimentError, Gallery, Unseen};
 use crate::gpu::Gpu;
 use crate::infer::{Model, Output, Predictor, Reader};
-use crate::objective::compound::DU2014;
+use crate::objective::compound::{DU2014, class_of};
 use crate::objective::{Task, Tasks};
 use crate::train::metrics::{Accumulator, Metrics, largest};
 use crate::train::{FewShot, Shots};
@@ -149,18 +149,14 @@ pub fn few_shot(
     steps: u64,
     unseen: [&Unseen; 2],
 ) -> Result<[f64; 2], ExperimentError> {
-    let class = |shown: &Option<&str>| DU2014.iter().position(|it| Some(it.name) == *shown);
+    let class = |shown: &Option<&str>| shown.and_then(class_of);
     let labels: Vec<u32> = shots
         .compound
         .iter()
         .filter_map(class)
         .map(|it| it as u32)
         .collect();
-    let names = DU2014.map(|class| class.name.to_owned());
-    let learner = FewShot {
-        steps,
-        ..FewShot::new("compound", names.into())
-    };
+    let learner = FewShot::compounds(steps);
     let shots = Shots {
         pixels: &shots.pixels,
         labels: &labels,

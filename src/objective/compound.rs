@@ -58,6 +58,11 @@ pub const DU2014: [Compound; 15] = [
     compound("awed", ["fear", "surprise"], &[1, 2, 5, 25], &[4, 20, 26]),
 ];
 
+/// The place in [`DU2014`] of the compound expression of this name.
+pub fn class_of(name: &str) -> Option<usize> {
+    DU2014.iter().position(|class| class.name == name)
+}
+
 /// The 11 compound expressions of RAF-DB: those of [`DU2014`] that two basic expressions name, without "fearfully
 /// disgusted".
 pub fn raf_db() -> Vec<Compound> {

@@ -9,11 +9,13 @@ use crate::gpu::{Gpu, Precision};
 use crate::infer::{Images, Model, Predictor};
 use crate::kernels::optim::{AdamConstants, Optimizer};
 use crate::nn::{Network, Weights};
+use crate::objective::compound::DU2014;
 use crate::objective::{Labels, Objective, ObjectiveConfig, Task, TaskKind, Tasks};
 use crate::optim::{Decay, Schedule};
 use crate::random::Random;
 use crate::tape::Memory;
 use regression::Head;
+use std::collections::HashMap;
 
 /// The few labelled faces.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +59,15 @@ impl FewShot {
         }
     }
 
+    /// For the compound expressions of [`DU2014`]; `steps` train the trunk, too.
+    pub fn compounds(steps: u64) -> Self {
+        let names = DU2014.map(|class| class.name.to_owned());
+        Self {
+            steps,
+            ..Self::new("compound", names.into())
+        }
+    }
+
     /// The model that knows the new classes and nothing else.
     ///
     /// # Errors
@@ -73,17 +84,15 @@ impl FewShot {
             outputs: self.classes.len(),
             ..model.network
         };
-        let mut weights = trunk(model, network)?;
         let predictor = gpu.block_on(Predictor::new(gpu, model, self.batch))?;
         let outputs = gpu.block_on(predictor.run_all(shots.pixels))?;
         let features: Vec<&[f32]> = outputs.iter().map(|it| it.embedding.as_slice()).collect();
         let head = Head::fit(&features, shots.labels, self.classes.len(), self.ridge);
-        set_head(&mut weights, network, &head);
         let mut learned = Model {
             network,
             size: model.size,
             tasks,
-            weights,
+            weights: with_head(model, network, &head)?,
         };
         if self.steps > 0 {
             learned.weights = self.tune(gpu, &learned, shots)?;
@@ -176,41 +185,29 @@ const CHANGES: Augment = Augment {
     shift: 0.05,
 };
 
-/// The weights of a model's trunk in a network with another head.
-fn trunk(model: &Model, network: Network) -> Result<Weights, TrainError> {
+/// The weights of a model's trunk in a network with a fitted head.
+fn with_head(model: &Model, network: Network, head: &Head) -> Result<Weights, TrainError> {
     let mut weights = Weights::zeroed(&network.declare(model.size)?);
-    let old: std::collections::HashMap<&str, Vec<f32>> =
-        model.weights.take(&model.weights.parameters).collect();
-    weights.fill(|name, shape| {
-        let len = shape.iter().product();
-        let found = old.get(name).filter(|values| values.len() == len);
-        found.cloned().unwrap_or_else(|| vec![0.0; len])
-    });
-    weights.fill_states(|name, shape| {
-        let zeros = || vec![0.0; shape.iter().product()];
-        model.weights.state(name).unwrap_or_else(zeros)
-    });
-    Ok(weights)
-}
-
-/// Puts a fitted head in place.
-fn set_head(weights: &mut Weights, network: Network, head: &Head) {
+    let trunk: HashMap<&str, Vec<f32>> = model.weights.take(&model.weights.parameters).collect();
     let name = network.backbone.head();
     let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
-    let current: std::collections::HashMap<String, Vec<f32>> = weights
-        .take(&weights.parameters)
-        .map(|(name, values)| (name.to_owned(), values))
-        .collect();
     weights.fill(|slot, shape| {
         if slot == bias {
             return head.biases.clone();
         }
         if slot != weight {
-            return current.get(slot).cloned().unwrap_or_default();
+            let len = shape.iter().product();
+            let found = trunk.get(slot).filter(|values| values.len() == len);
+            return found.cloned().unwrap_or_else(|| vec![0.0; len]);
         }
         // The features come with their padding, which is behind them.
         let (features, padded) = (shape[1], head.weights.len() / head.biases.len());
         let rows = head.weights.chunks_exact(padded);
         rows.flat_map(|row| &row[..features]).copied().collect()
     });
+    weights.fill_states(|name, shape| {
+        let zeros = || vec![0.0; shape.iter().product()];
+        model.weights.state(name).unwrap_or_else(zeros)
+    });
+    Ok(weights)
 }

@@ -92,9 +92,8 @@ impl Conv2dShape {
     pub fn matrices(&self, pass: Pass, precision: Precision, matrices: Matrices) -> Option<usize> {
         let Self { c, k, r, s, .. } = *self;
         let fills = match pass {
-            Pass::Forward => k.min(r * s * c) >= ENOUGH,
+            Pass::Forward | Pass::GradWeight => k.min(r * s * c) >= ENOUGH,
             Pass::GradInput => c.min(r * s * k) >= ENOUGH,
-            Pass::GradWeight => k.min(r * s * c) >= ENOUGH,
         };
         let mut sides = [self.h, self.w].into_iter().chain(self.padding);
         let fits = fills && sides.all(|side| side < MOST);

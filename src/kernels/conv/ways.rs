@@ -32,7 +32,7 @@ pub enum Way {
     Winograd,
 }
 
-/// How the product of a gradient's kernel is made.
+/// How the product of a convolution, or of a gradient of it, is made in one dispatch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Product {
     /// As the twin chooses by the shape.

@@ -262,7 +262,6 @@ pub(super) fn forward(
     };
     let way = lowering.way(Pass::Forward, shape);
     let winograd = forward_by_winograd(lowering.target(), &kernel, way);
-    let winograd = winograd.filter(|_| !input.is_mapped());
     let mut operands = three(lowering).to_vec();
     let map = match input.is_mapped() {
         true => Some(map_part(lowering, inputs - 1, shape.c)),

@@ -53,6 +53,7 @@ pub(super) fn forward_by_winograd(
     way: Option<Way>,
 ) -> Option<kernels::Winograd> {
     kernels::Winograd::forward(kernel.shape, kernel.epilogue)
+        .filter(|_| !kernel.input.is_mapped())
         .filter(|it| winograd_pays(target, it.pays(), it.scratch_lens(), way))
 }
 
