@@ -185,6 +185,7 @@ fn training(size: Size, coupling: f32) -> Result<Training, ExperimentError> {
         objective: ObjectiveConfig {
             distribution_matching: 0.05 * coupling,
             soft_co_annotation: 0.5 * coupling,
+            co_annotate_aus: true,
             matching_table: MatchingTable::Weighted,
             // A unit is on in about a quarter of the faces.
             positive_weights: vec![3.0; ACTION_UNITS.len()],
