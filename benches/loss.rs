@@ -26,12 +26,12 @@ fn objective(criterion: &mut Criterion) {
         case.check("bench");
         let objective = case.objective();
         let problem = objective.kernel(batch);
-        let words = objective.pack(&case.labels, batch).unwrap();
+        let words = objective.pack(&case.labels(), batch).unwrap();
         let labels: &[f32] = bytemuck::cast_slice(&words);
         let tables = objective.tables();
         let logits = case.logits(problem.width);
         let (_, grad) = execute_all(&problem, &logits, &words, tables);
-        let [terms, reduce, finish] = problem.calls(false).unwrap();
+        let [terms, reduce, finish] = problem.calls(false).unwrap().remove(0);
         let mut scratch = execute(&terms, &[&logits, labels, tables]).remove(0);
         let first = scratch.clone();
         scratch.resize(problem.scratch_len(), 0.0);

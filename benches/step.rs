@@ -9,7 +9,7 @@ use kinesic::gpu::Precision;
 use kinesic::infer::{Images, InferencePass};
 use kinesic::kernels::optim::AdamConstants;
 use kinesic::nn::{Backbone, Network, Weights};
-use kinesic::objective::{Labels, Objective, ObjectiveConfig, Tasks};
+use kinesic::objective::{AffectLabels, Labels, Objective, ObjectiveConfig, Tasks};
 use kinesic::optim::Optimizer;
 use kinesic::random::Random;
 use kinesic::tape::{Plan, Recording, Store, TapeError, Target, Value};
@@ -157,8 +157,7 @@ impl Problem {
 }
 
 fn label(image: u32) -> Labels {
-    Labels {
-        absent: false,
+    AffectLabels {
         expression: Some(image % 7),
         au_mask: (1 << 17) - 1,
         au_value: u64::from(image) % (1 << 17),
@@ -167,6 +166,7 @@ fn label(image: u32) -> Labels {
             (image % 3) as f32 / 2.0 - 0.5,
         ]),
     }
+    .into()
 }
 
 /// Holds the first step's output against that of a plan without fusion in f32. Both round in other places, f16 once a layer

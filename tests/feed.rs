@@ -4,7 +4,7 @@ use kinesic::data::{Augment, Cache, Database, Loader, Row};
 use kinesic::gpu::{AdapterChoice, Gpu, UploadRing};
 use kinesic::infer::Images;
 use kinesic::nn::{Backbone, Network, Weights};
-use kinesic::objective::{Labels, Objective, ObjectiveConfig, Tasks};
+use kinesic::objective::{Label, Objective, ObjectiveConfig, Tasks};
 use kinesic::optim::{Decay, Optimizer, Schedule};
 use kinesic::tape::Memory;
 use kinesic::train::{Feed, Setup, Trainer, Upload};
@@ -44,10 +44,7 @@ fn loader(
                 .unwrap();
         }
         let mut row = Row::unlabelled(path);
-        row.labels = Labels {
-            expression: Some(number % 7),
-            ..Labels::default()
-        };
+        row.labels.tasks = vec![Label::Class(number % 7)];
         row
     };
     let database = Database {

@@ -5,7 +5,7 @@ use kinesic::gpu::{Gpu, Precision};
 use kinesic::infer::Images;
 use kinesic::kernels::optim::{AdamConstants, Optimizer};
 use kinesic::nn::{Backbone, Network, Weights};
-use kinesic::objective::{Labels, Objective, ObjectiveConfig, Tasks};
+use kinesic::objective::{AffectLabels, Labels, Objective, ObjectiveConfig, Tasks};
 use kinesic::random::Random;
 use kinesic::tape::{Accounts, Memory, Plan, Store, TapeError, Target};
 use kinesic::train::step::TrainingStep;
@@ -60,13 +60,13 @@ impl Training {
         let matrices = [1.0_f32, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0].repeat(batch);
         let random = Random::new(SEED, "labels");
         let labels: Vec<Labels> = (0..batch as u64)
-            .map(|image| Labels {
+            .map(|image| AffectLabels {
                 expression: Some(random.below(4 * image, 7) as u32),
                 au_mask: (1 << 17) - 1,
                 au_value: random.below(4 * image + 1, 1 << 17),
                 valence_arousal: Some([2, 3].map(|i| random.uniform(4 * image + i) - 0.5)),
-                absent: false,
             })
+            .map(Labels::from)
             .collect();
         let labels = self.objective.pack(&labels, batch).unwrap();
         let tables = self.objective.tables();

@@ -4,8 +4,8 @@
 //   grad p   = -w_va / (n D) ((y - mean(y)) - CCC (p - mean(y))), times 1 - p² where p is a tanh
 //   SCALED: times the loss's scale
 // Layout: labels, tables, scratch as objective_terms and objective_reduce have them; grad_logits [N, WIDTH], 0 in the padding;
-//         scaling [0] the scale, see loss_scale; not touched without SCALED.
-// Work:   an invocation does one element of grad_logits.
+//         scaling [0] the scale, see loss_scale; not touched without SCALED. Other columns are other problems', and stay.
+// Work:   an invocation does one element of the problem's own columns.
 // Needs:  default limits. Variants: f16 (shader-f16), SCALED.
 
 // only f16: enable f16;
@@ -23,6 +23,9 @@ struct Params {
     action_units: u32,
     valence: u32,
     valence_arousal: u32, // 0 no such task, 1 linear, 2 tanh
+    coupled: u32,
+    padding: u32, // the first column of the padding
+    padded: u32, // how many there are
     rows: u32,
 }
 
@@ -45,7 +48,7 @@ fn of_batch(k: u32) -> f32 {
 
 fn of_class(image: u32, e: u32) -> f32 {
     var slope = 0.0;
-    for (var i = 0u; i < params.action_units; i++) {
+    for (var i = 0u; i < select(0u, params.action_units, params.coupled == 1u); i++) {
         let row = ROWS + 3u * params.classes + 3u * params.action_units + i;
         let q = scratch[at(row + params.action_units, image)];
         let r = tables[e * params.action_units + i];
@@ -83,25 +86,30 @@ fn objective_grad(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let element = (group.x + group.y * groups.x) * 64u + lane;
-    if element >= params.batch * params.width {
+    let axes = select(0u, 2u, params.valence_arousal > 0u);
+    let own = params.classes + params.action_units + axes + params.padded;
+    if element >= params.batch * own {
         return;
     }
-    let image = element / params.width;
-    let column = element % params.width;
-    // Unsigned differences: a column before a task's first wraps to a large number.
-    let e = column - params.class_column;
-    let i = column - params.unit_column;
-    let axis = column - params.valence;
+    let image = element / own;
+    // Unsigned differences: before a task's first output they wrap to a large number.
+    let e = element % own;
+    let i = e - params.classes;
+    let axis = i - params.action_units;
+    var column = params.padding + axis - axes;
     var grad = 0.0;
     if e < params.classes {
+        column = params.class_column + e;
         grad = of_class(image, e);
     } else if i < params.action_units {
+        column = params.unit_column + i;
         grad = of_unit(image, i);
-    } else if params.valence_arousal > 0u && axis < 2u {
+    } else if axis < axes {
+        column = params.valence + axis;
         grad = of_axis(image, axis);
     }
     if SCALED {
         grad *= scaling[0];
     }
-    grad_logits[element] = Stored(grad);
+    grad_logits[image * params.width + column] = Stored(grad);
 }

@@ -2,7 +2,8 @@
 //   -log p_e = max z - z_e + log Σ exp(z - max z)      q_i = Σ_e p_e R[e][i]      s_e = Σ_i W[e][i] [i annotated and on]
 //   terms: expression, action units, Σ_i H(p_i, q_i), -Σ_e softmax(s)_e log p_e, co-annotated action units
 // Layout: logits [N, WIDTH]; labels [N] of 8 words: flags (1 present, 2 valence and arousal), class, unit mask (2 words), units
-//         on (2), valence, arousal; tables R [E][A], W [E][A], Σ_i W [E], class weights [E], positive weights [A];
+//         on (2), valence, arousal; tables R [E][A], W [E][A] (both only where coupled), Σ_i W [E], class weights [E],
+//         positive weights [A];
 //         scratch rows of N: 5 terms, 5 shares of the image in their means, valence and arousal (labelled, p, p), then
 //         p [E], ∂expression [E], ∂soft co-annotation [E], ∂units [A], ∂co-annotated [A], ∂H/∂z_i [A], ∂H/∂q [A], q [A].
 // Work:   an invocation does one image: the one read of its logits.
@@ -21,7 +22,7 @@ struct Params {
     action_units: u32,
     valence: u32,
     valence_arousal: u32, // 0 no such task, 1 linear, 2 tanh
-    coupled: u32,
+    cells: u32, // E A where tables couple the classes and the units, else 0
     bernoulli: u32,
     stop_gradient: u32, // 0 none, 1 at q, 2 at p
     sca_with_expression: u32,
@@ -97,10 +98,9 @@ fn matching(image: u32, i: u32, p: f32, not_p: f32) -> f32 {
 
 // Terms and derivatives of the action units; `on` are those annotated and on.
 fn action_units(image: u32, label: vec4u, on: vec2u) {
-    let table = params.classes * params.action_units;
     let annotated = f32(countOneBits(label.z) + countOneBits(label.w));
     let co_annotated = params.co_annotate == 1u && label.y < params.classes && annotated == 0.0;
-    let wanted = select(0.0, tables[2u * table + min(label.y, max(params.classes, 1u) - 1u)], co_annotated);
+    let wanted = select(0.0, tables[2u * params.cells + min(label.y, max(params.classes, 1u) - 1u)], co_annotated);
     for (var i = 0u; i < params.action_units; i++) {
         let z = f32(logits[image * params.width + params.unit_column + i]);
         let tail = exp(-abs(z));
@@ -110,16 +110,16 @@ fn action_units(image: u32, label: vec4u, on: vec2u) {
         let if_off = max(z, 0.0) + log1p(tail); // -log (1 - p)
         let row = ROWS + 3u * params.classes + i;
         if bit(label.zw, i) {
-            let positive = tables[2u * (table + params.classes) + i];
+            let positive = tables[2u * (params.cells + params.classes) + i];
             scratch[at(1u, image)] += select(if_off, positive * if_on, bit(on, i)) / annotated;
             scratch[at(row, image)] = select(p, -positive * not_p, bit(on, i)) / annotated;
         }
         if wanted > 0.0 {
-            let weight = tables[table + label.y * params.action_units + i] / wanted;
+            let weight = tables[params.cells + label.y * params.action_units + i] / wanted;
             scratch[at(4u, image)] += weight * if_on;
             scratch[at(row + params.action_units, image)] = -weight * not_p;
         }
-        if params.coupled == 1u {
+        if params.cells > 0u {
             scratch[at(2u, image)] += matching(image, i, p, not_p);
         }
     }
@@ -129,25 +129,25 @@ fn action_units(image: u32, label: vec4u, on: vec2u) {
 
 // The weighted, smoothed label of class `e` where the label is `class_label`.
 fn wished(e: u32, class_label: u32) -> f32 {
-    let weight = tables[2u * params.classes * params.action_units + params.classes + e];
+    let weight = tables[2u * params.cells + params.classes + e];
     let even = params.label_smoothing / f32(params.classes);
     return weight * (even + select(0.0, 1.0 - params.label_smoothing, e == class_label));
 }
 
 // Terms and derivatives of the expressions, with p and its normalisation at hand.
 fn expressions(image: u32, label: vec4u, on: vec2u, norm: vec2f) {
-    let table = params.classes * params.action_units;
     let has_class = label.y < params.classes;
-    let soft = params.coupled == 1u && any(label.zw != vec2u()) && (!has_class || params.sca_with_expression == 1u);
+    let soft = params.cells > 0u && any(label.zw != vec2u()) && (!has_class || params.sca_with_expression == 1u);
     let soft_row = ROWS + 2u * params.classes;
     var mass = 0.0; // of the label
     for (var e = 0u; e < params.classes; e++) {
         mass += select(0.0, wished(e, label.y), has_class);
-        for (var i = 0u; i < params.action_units; i++) {
-            scratch[at(soft_row + e, image)] += select(0.0, tables[table + e * params.action_units + i], bit(on, i));
+        for (var i = 0u; i < select(0u, params.action_units, soft); i++) {
+            let weight = tables[params.cells + e * params.action_units + i];
+            scratch[at(soft_row + e, image)] += select(0.0, weight, bit(on, i));
         }
     }
-    _ = softmax(soft_row, image);
+    if soft { _ = softmax(soft_row, image); }
     for (var e = 0u; e < params.classes; e++) {
         let loss = (norm.x - f32(logits[image * params.width + params.class_column + e])) + norm.y; // -log p_e
         let p = scratch[at(ROWS + e, image)];
@@ -158,7 +158,7 @@ fn expressions(image: u32, label: vec4u, on: vec2u, norm: vec2f) {
         scratch[at(ROWS + params.classes + e, image)] = mass * p - own;
         scratch[at(soft_row + e, image)] = select(0.0, p - q, soft);
     }
-    scratch[at(5u, image)] = select(0.0, tables[2u * table + params.classes + min(label.y, params.classes - 1u)], has_class);
+    scratch[at(5u, image)] = select(0.0, tables[2u * params.cells + params.classes + min(label.y, params.classes - 1u)], has_class);
     scratch[at(8u, image)] = f32(soft);
 }
 

@@ -6,7 +6,7 @@ use crate::gpu::Gpu;
 use crate::infer::{Images, InferencePass};
 use crate::kernels::optim::{AdamConstants, Optimizer};
 use crate::nn::Weights;
-use crate::objective::Labels;
+use crate::objective::{AffectLabels, Labels};
 use crate::random::Random;
 use crate::tape::{Plan, Recording, Store, Target, Value};
 use serde::Serialize;
@@ -144,8 +144,7 @@ fn pictures(images: Images, pixels: Value, matrices: Value) -> Inputs {
 }
 
 fn label(image: u32) -> Labels {
-    Labels {
-        absent: false,
+    AffectLabels {
         expression: Some(image % 7),
         au_mask: (1 << 17) - 1,
         au_value: u64::from(image) % (1 << 17),
@@ -154,4 +153,5 @@ fn label(image: u32) -> Labels {
             (image % 3) as f32 / 2.0 - 0.5,
         ]),
     }
+    .into()
 }

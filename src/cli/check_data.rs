@@ -1,7 +1,7 @@
 //! `kinesic check-data`.
 
 use super::{Common, Failure};
-use crate::data::{DataError, Row, Table, check_header, too_many_broken};
+use crate::data::{DataError, Row, Table, Wanted, check_header, too_many_broken};
 use crate::objective::{ACTION_UNITS, EXPRESSIONS};
 use crate::train::config::{Config, DataConfig};
 use clap::Args;
@@ -75,7 +75,7 @@ pub(super) fn run(common: &Common, args: &CheckDataArgs) -> Result<(), Failure> 
 }
 
 fn check(data: &DataConfig, validation: bool) -> Result<Report, DataError> {
-    let table = Table::read_split(&data.path, data.split.as_deref())?;
+    let table = Table::read_split(&data.path, data.split.as_deref(), &Wanted::default())?;
     let broken: Vec<Broken> = table
         .rows
         .par_iter()
@@ -90,13 +90,13 @@ fn check(data: &DataConfig, validation: bool) -> Result<Report, DataError> {
         .collect();
     let count = |holds: &dyn Fn(&Row) -> bool| table.rows.iter().filter(|row| holds(row)).count();
     let expression = EXPRESSIONS.iter().enumerate().map(|(class, name)| {
-        let of = count(&|row| row.labels.expression == u32::try_from(class).ok());
+        let of = count(&|row| row.affect.expression == u32::try_from(class).ok());
         (*name, of)
     });
     let units = ACTION_UNITS.iter().enumerate().map(|(unit, number)| {
         let of = |on| {
             count(&|row| {
-                row.labels.au_mask >> unit & 1 == 1 && row.labels.au_value >> unit & 1 == on
+                row.affect.au_mask >> unit & 1 == 1 && row.affect.au_value >> unit & 1 == on
             })
         };
         (format!("au{number}"), [of(0), of(1)])
@@ -113,7 +113,7 @@ fn check(data: &DataConfig, validation: bool) -> Result<Report, DataError> {
         without_labels: count(&unlabelled),
         expression: expression.filter(|(_, count)| *count > 0).collect(),
         action_units: units.filter(|(_, counts)| *counts != [0; 2]).collect(),
-        valence_arousal: count(&|row| row.labels.valence_arousal.is_some()),
+        valence_arousal: count(&|row| row.affect.valence_arousal.is_some()),
         compound: compound.filter(|(_, count)| *count > 0).collect(),
         identities: table.identities.len(),
         attributes: table.attributes.len(),
@@ -124,7 +124,7 @@ fn check(data: &DataConfig, validation: bool) -> Result<Report, DataError> {
 }
 
 fn unlabelled(row: &Row) -> bool {
-    let labels = row.labels;
+    let labels = row.affect;
     labels.expression.is_none()
         && labels.au_mask == 0
         && labels.valence_arousal.is_none()

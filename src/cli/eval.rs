@@ -2,11 +2,13 @@
 
 use super::compound::{Faces, Few, few_shot, zero_shot};
 use super::{Common, Failure, load_model};
-use crate::data::{Row, Table, read_pairs};
+use crate::data::{Row, Table, Wanted, read_pairs};
 use crate::gpu::Gpu;
 use crate::infer::{Model, Output, Predictor};
 use crate::train::evaluate;
-use crate::train::metrics::{ClassMetrics, TaskMetrics, Verification, cosine, verification};
+use crate::train::metrics::{
+    ClassMetrics, TaskMetric, TaskMetrics, Verification, cosine, verification,
+};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -64,7 +66,10 @@ struct Report {
 
 pub(super) fn run(common: &Common, args: &EvalArgs) -> Result<(), Failure> {
     let model = load_model(&args.weights)?;
-    let table = Table::read_split(&args.data, args.split.as_deref()).map_err(Failure::input)?;
+    let wanted = Wanted::by(&model.tasks);
+    let table = Table::read_split(&args.data, args.split.as_deref(), &wanted);
+    let mut table = table.map_err(Failure::input)?;
+    table.label(&model.tasks);
     table
         .warnings
         .iter()
@@ -171,25 +176,32 @@ fn text(report: &Report) -> String {
         let chance = chance.map_or_else(String::new, |chance| format!("   (chance {chance:.3})"));
         let _ = writeln!(text, "  {name:<28}{value:>8.4}{chance}");
     };
-    if let Some(task) = &report.tasks.expression {
-        line("expression accuracy", task.accuracy, Some(task.chance));
-        line("expression mean recall", task.mean_recall, None);
-        line("expression macro F1", task.macro_f1, None);
-    }
-    if let Some(task) = &report.tasks.action_units {
-        line("action unit F1", task.f1_mean, Some(task.chance));
-        line("action unit accuracy", task.accuracy, None);
-        for (name, value) in &task.f1 {
-            line(
-                &format!("  {name}"),
-                value.as_f64().unwrap_or(f64::NAN),
-                None,
-            );
+    for (name, task) in report.tasks.iter() {
+        let name = name.replace('_', " ");
+        match task {
+            TaskMetric::Classes(task) => {
+                line(
+                    &format!("{name} accuracy"),
+                    task.accuracy,
+                    Some(task.chance),
+                );
+                line(&format!("{name} mean recall"), task.mean_recall, None);
+                line(&format!("{name} macro F1"), task.macro_f1, None);
+            }
+            TaskMetric::Units(task) => {
+                line(&format!("{name} F1"), task.f1_mean, Some(task.chance));
+                line(&format!("{name} accuracy"), task.accuracy, None);
+                for (name, value) in &task.f1 {
+                    let value = value.as_f64().unwrap_or(f64::NAN);
+                    line(&format!("  {name}"), value, None);
+                }
+            }
+            TaskMetric::Axes(task) => {
+                for axis in &task.axes {
+                    line(&format!("CCC {}", axis.name), axis.ccc, Some(0.0));
+                }
+            }
         }
-    }
-    if let Some(task) = &report.tasks.valence_arousal {
-        line("CCC valence", task.ccc_valence, Some(0.0));
-        line("CCC arousal", task.ccc_arousal, Some(0.0));
     }
     if let Some(task) = &report.compound {
         line("compound accuracy", task.accuracy, Some(task.chance));

@@ -3,7 +3,7 @@
 use super::{Common, Failure, load_model, print};
 use crate::data::{Row, Table, decode, photo};
 use crate::infer::draw::{Face, overlay};
-use crate::infer::{Model, Prediction, Predictor, Reader};
+use crate::infer::{Answer, Model, Prediction, Predictor, Reader};
 use crate::picture::png;
 use crate::train::write_atomically;
 use clap::{Args, ValueEnum};
@@ -206,23 +206,26 @@ fn quoted(cell: &str) -> String {
     }
 }
 
-/// The box in pixels, empty where the whole picture is the face; probabilities in 0 to 1 under the outputs' names; valence
-/// and arousal in -1 to 1.
+/// The box in pixels, empty where the whole picture is the face; for each task the most likely class under the task's name,
+/// probabilities in 0 to 1 and values in -1 to 1 under the outputs' names; the compound expression. Of a task with very many classes
+/// the most likely one, and its probability.
 fn csv(records: &[Record]) -> String {
-    let mut text = "image,x,y,w,h,expression".to_owned();
-    if let Some(first) = records.first() {
-        for (name, _) in first
-            .prediction
-            .expression
-            .iter()
-            .chain(&first.prediction.action_units)
-        {
-            let _ = write!(text, ",{name}");
+    let mut text = "image,x,y,w,h".to_owned();
+    for (name, answer) in records.first().map_or(&[][..], |it| &it.prediction.tasks) {
+        match answer {
+            Answer::Likeliest(_) => {
+                let _ = write!(text, ",{0},{0}_probability", quoted(name));
+                continue;
+            }
+            Answer::Classes(_) => text += &format!(",{}", quoted(name)),
+            _ => {}
+        }
+        for (name, _) in answer.outputs() {
+            let _ = write!(text, ",{}", quoted(name));
         }
     }
-    text += ",valence,arousal,compound\n";
+    text += ",compound\n";
     for record in records {
-        let prediction = &record.prediction;
         text += &quoted(&record.image.display().to_string());
         match record.face {
             Some(face) => face.iter().for_each(|side| {
@@ -230,23 +233,26 @@ fn csv(records: &[Record]) -> String {
             }),
             None => text += ",,,,",
         }
-        let _ = write!(text, ",{}", prediction.top().0);
-        for (_, value) in prediction.expression.iter().chain(&prediction.action_units) {
-            let _ = write!(text, ",{value:.5}");
+        for (_, answer) in &record.prediction.tasks {
+            let (top, p) = answer.top().unwrap_or_default();
+            match answer {
+                Answer::Likeliest(_) => {
+                    let _ = write!(text, ",{},{p:.5}", quoted(top));
+                    continue;
+                }
+                Answer::Classes(_) => text += &format!(",{}", quoted(top)),
+                _ => {}
+            }
+            for (_, value) in answer.outputs() {
+                let _ = write!(text, ",{value:.5}");
+            }
         }
-        let axis =
-            |value: Option<f32>| value.map_or_else(String::new, |value| format!("{value:.5}"));
-        let compound = prediction.compound.unwrap_or_default();
-        let _ = writeln!(
-            text,
-            ",{},{},{compound}",
-            axis(prediction.valence),
-            axis(prediction.arousal)
-        );
+        let _ = writeln!(text, ",{}", record.prediction.compound.unwrap_or_default());
     }
     text
 }
 
+/// A column for each task, and one for compound expressions.
 fn text(records: &[Record]) -> String {
     let width = records
         .iter()
@@ -254,38 +260,66 @@ fn text(records: &[Record]) -> String {
         .max()
         .unwrap_or(5)
         .clamp(5, 48);
-    let mut text = format!(
-        "{:<width$}  {:<18}{:>8}{:>8}  {:<24}{}\n",
-        "image", "expression", "valence", "arousal", "compound", "action units"
-    );
-    for record in records {
-        let name = record.image.display().to_string();
-        let count = name.chars().count();
-        let name: String = name.chars().skip(count.saturating_sub(width)).collect();
-        let prediction = &record.prediction;
-        let (top, p) = prediction.top();
-        let on: Vec<&str> = prediction
-            .action_units
-            .iter()
-            .filter(|(_, p)| *p > 0.5)
-            .map(|(name, _)| name.trim_start_matches("au"))
-            .collect();
-        let axis = |value: Option<f32>| {
-            value.map_or_else(|| "-".to_owned(), |value| format!("{value:+.2}"))
-        };
-        let _ = writeln!(
-            text,
-            "{name:<width$}  {:<18}{:>8}{:>8}  {:<24}{}",
-            format!("{top} {:.0} %", 100.0 * p),
-            axis(prediction.valence),
-            axis(prediction.arousal),
-            prediction.compound.unwrap_or("-"),
-            if on.is_empty() {
-                "none".to_owned()
-            } else {
-                on.join(" ")
+    let mut text = format!("{:<width$}", "image");
+    for (name, answer) in records.first().map_or(&[][..], |it| &it.prediction.tasks) {
+        match answer {
+            Answer::Classes(_) | Answer::Likeliest(_) => text += &format!("  {name:<24}"),
+            Answer::Values(values) => {
+                values
+                    .iter()
+                    .for_each(|(name, _)| text += &format!("{name:>9}"));
             }
-        );
+            Answer::Detections(_) => {}
+        }
     }
+    text += &format!("  {:<24}", "compound");
+    for (name, answer) in records.first().map_or(&[][..], |it| &it.prediction.tasks) {
+        if let Answer::Detections(_) = answer {
+            text += &format!("  {}", name.replace('_', " "));
+        }
+    }
+    text += "\n";
+    records
+        .iter()
+        .for_each(|record| text += &line(record, width));
     text
+}
+
+/// What is said of a face: classes, values, the compound expression, and what is on.
+fn line(record: &Record, width: usize) -> String {
+    let name = record.image.display().to_string();
+    let count = name.chars().count();
+    let name: String = name.chars().skip(count.saturating_sub(width)).collect();
+    let prediction = &record.prediction;
+    let mut text = format!("{name:<width$}");
+    for (_, answer) in &prediction.tasks {
+        if let Some((top, p)) = answer.top() {
+            text += &format!("  {:<24}", format!("{top} {:.0} %", 100.0 * p));
+        }
+        if let Answer::Values(values) = answer {
+            values
+                .iter()
+                .for_each(|(_, value)| text += &format!("{value:>+9.2}"));
+        }
+    }
+    text += &format!("  {:<24}", prediction.compound.unwrap_or("-"));
+    for (_, answer) in &prediction.tasks {
+        if let Answer::Detections(outputs) = answer {
+            let on = outputs.iter().filter(|(_, p)| *p > 0.5);
+            let on: Vec<&str> = on.map(|(name, _)| unit_number(name)).collect();
+            text += &match on.is_empty() {
+                true => "  none".to_owned(),
+                false => format!("  {}", on.join(" ")),
+            };
+        }
+    }
+    text + "\n"
+}
+
+/// The number of an action unit, any other name as it is.
+fn unit_number(name: &str) -> &str {
+    let number = name.strip_prefix("au");
+    number
+        .filter(|it| it.bytes().all(|byte| byte.is_ascii_digit()))
+        .unwrap_or(name)
 }

@@ -1,8 +1,8 @@
 //! `kinesic relate`.
 
 use super::{Common, Failure};
-use crate::data::Table;
 use crate::data::relatedness::{self, Classes, Count, Detections, Distance, Estimate};
+use crate::data::{Table, Wanted};
 use crate::picture::png;
 use crate::train::write_atomically;
 use clap::{Args, ValueEnum};
@@ -92,7 +92,8 @@ pub(super) fn run(common: &Common, args: &RelateArgs) -> Result<(), Failure> {
     let mut tables = Vec::with_capacity(args.tables.len());
     let mut warnings = Vec::new();
     for path in &args.tables {
-        let table = Table::read_split(path, args.split.as_deref()).map_err(Failure::input)?;
+        let table = Table::read_split(path, args.split.as_deref(), &Wanted::default());
+        let table = table.map_err(Failure::input)?;
         warnings.extend(table.warnings.iter().cloned());
         tables.push(table);
     }

@@ -204,7 +204,7 @@ impl Loader {
                 }
                 None => {
                     put(&vec![0; self.image_bytes()]);
-                    drawn.labels.push(ABSENT);
+                    drawn.labels.push(Labels::ABSENT);
                 }
             }
         }
@@ -229,7 +229,7 @@ impl Loader {
         for skip in 0..len {
             let row = order[((place + skip) % len) as usize] as usize;
             if let Some(pixels) = source.images.pixels(row) {
-                return Some((pixels, source.images.rows[row].labels));
+                return Some((pixels, source.images.rows[row].labels.clone()));
             }
             if source.images.check().is_err() {
                 break;
@@ -259,14 +259,6 @@ impl Loader {
         order
     }
 }
-
-const ABSENT: Labels = Labels {
-    expression: None,
-    au_mask: 0,
-    au_value: 0,
-    valence_arousal: None,
-    absent: true,
-};
 
 /// The images of a table in order, for evaluation and prediction.
 #[derive(Debug)]
@@ -330,11 +322,11 @@ impl Sequence {
             .collect();
         let bytes = self.images.size * self.images.size * 3;
         let mut pixels = vec![0; (self.batch * bytes).next_multiple_of(4)];
-        let mut labels = vec![ABSENT; self.batch];
+        let mut labels = vec![Labels::ABSENT; self.batch];
         for (place, found) in found.into_iter().enumerate() {
             if let Some(image) = found {
                 pixels[place * bytes..][..bytes].copy_from_slice(&image);
-                labels[place] = self.images.rows[first + place].labels;
+                labels[place] = self.images.rows[first + place].labels.clone();
             }
         }
         self.images.check()?;

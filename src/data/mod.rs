@@ -21,4 +21,4 @@ pub use images::{Broken, too_many_broken};
 pub use loader::{Batch, Database, Drawn, Loader, Sequence};
 pub(crate) use nearest::nearest;
 pub use prefetch::Prefetch;
-pub use table::{Pair, Row, Table, read_pairs};
+pub use table::{Labelled, Pair, Row, Table, Wanted, read_pairs};

@@ -65,20 +65,10 @@ fn round(fractions: &[f64], batch: usize) -> Vec<usize> {
 mod tests {
     use super::*;
     use crate::data::Row;
-    use crate::objective::Labels;
     use std::path::PathBuf;
 
     fn database(images: usize, weight: Option<f64>) -> Database {
-        let row = Row {
-            line: 1,
-            image: PathBuf::new(),
-            labels: Labels::default(),
-            compound: None,
-            identity: None,
-            attributes: [0; 2],
-            face: None,
-            split: None,
-        };
+        let row = Row::unlabelled(PathBuf::new());
         Database {
             name: format!("{images} images"),
             rows: vec![row; images],

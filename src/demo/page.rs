@@ -5,7 +5,7 @@ use crate::data::synthetic::{Faces, Shown};
 use crate::experiment::{ExperimentError, MEASURES};
 use crate::gpu::{Gpu, describe};
 use crate::kernels::face::{Face, render};
-use crate::objective::{ACTION_UNITS, EXPRESSIONS};
+use crate::objective::{ACTION_UNITS, EXPRESSIONS, Label};
 use crate::picture::png;
 use crate::train::report::{Cell, Curve, Picture, Report, Row, Series, Shading, Table, Tile};
 use image::RgbImage;
@@ -126,7 +126,7 @@ fn comparison(demo: &Demo) -> Table {
 
 fn units(demo: &Demo) -> Table {
     let f1 = |outcome: &super::Outcome, name: &str| {
-        let units = outcome.evaluation.metrics.tasks.action_units.as_ref();
+        let units = outcome.evaluation.metrics.tasks.units("action_units");
         units
             .and_then(|units| units.f1.get(name)?.as_f64())
             .unwrap_or(f64::NAN)
@@ -154,8 +154,7 @@ fn confusion(outcome: &super::Outcome) -> Table {
         .evaluation
         .metrics
         .tasks
-        .expression
-        .as_ref()
+        .classes("expression")
         .map(|task| task.confusion.clone());
     let rows = EXPRESSIONS
         .iter()
@@ -227,16 +226,21 @@ fn predictions(demo: &Demo) -> Result<Picture, ExperimentError> {
     let mut tiles = Vec::new();
     for (index, prediction) in demo.outcomes[1].predictions.iter().take(12).enumerate() {
         let picture = tile(demo.gallery.picture(index), SIDE, 1);
-        let shown = demo.gallery.labels[index].expression;
-        let shown = shown.map_or("no basic expression", |class| EXPRESSIONS[class as usize]);
+        let shown = match demo.gallery.labels[index].get(0) {
+            Label::Class(class) => EXPRESSIONS[class as usize],
+            _ => "no basic expression",
+        };
         let mut bars: Vec<(String, f64)> = prediction
-            .expression
+            .outputs("expression")
             .iter()
             .map(|(name, p)| (name.clone(), f64::from(*p)))
             .collect();
         bars.sort_by(|a, b| b.1.total_cmp(&a.1));
         bars.truncate(3);
-        let on = prediction.action_units.iter().filter(|(_, p)| *p > 0.5);
+        let on = prediction
+            .outputs("action_units")
+            .iter()
+            .filter(|(_, p)| *p > 0.5);
         let on: Vec<String> = on
             .map(|(name, _)| name.trim_start_matches("au").to_owned())
             .collect();
@@ -250,8 +254,8 @@ fn predictions(demo: &Demo) -> Result<Picture, ExperimentError> {
                 } else {
                     on.join(" ")
                 },
-                axis(prediction.valence),
-                axis(prediction.arousal)
+                axis(prediction.value("valence")),
+                axis(prediction.value("arousal"))
             ),
             bars,
             wide: false,

@@ -38,9 +38,10 @@ impl Evaluation {
     /// The value of each measure.
     pub fn values(&self) -> Values {
         let tasks = &self.metrics.tasks;
-        let expression = tasks.expression.as_ref();
-        let units = tasks.action_units.as_ref();
-        let axes = tasks.valence_arousal.as_ref();
+        let expression = tasks.classes("expression");
+        let units = tasks.units("action_units");
+        let axes = tasks.axes("valence_arousal");
+        let axis = |name| Some(axes?.get(name)?.ccc);
         let all = expression.is_some() && units.is_some() && axes.is_some();
         [
             all.then(|| self.metrics.score()),
@@ -48,8 +49,8 @@ impl Evaluation {
             expression.map(|task| task.mean_recall),
             units.map(|task| task.f1_mean),
             units.and_then(|task| task.auc),
-            axes.map(|task| task.ccc_valence),
-            axes.map(|task| task.ccc_arousal),
+            axis("valence"),
+            axis("arousal"),
             self.compound,
         ]
     }
@@ -58,10 +59,10 @@ impl Evaluation {
     /// constant valence and arousal, any compound expression.
     pub fn chances(&self) -> Values {
         let tasks = &self.metrics.tasks;
-        let expression = tasks.expression.as_ref();
-        let units = tasks.action_units.as_ref();
+        let expression = tasks.classes("expression");
+        let units = tasks.units("action_units");
         let (accuracy, f1) = (expression.map(|it| it.chance), units.map(|it| it.chance));
-        let axes = tasks.valence_arousal.as_ref().map(|_| 0.0);
+        let axes = tasks.axes("valence_arousal").map(|_| 0.0);
         let recalled = expression.map(|it| it.recall.iter().flatten().count());
         [
             accuracy

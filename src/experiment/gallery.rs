@@ -72,7 +72,7 @@ impl Gallery {
             pixels,
             labels: pictures
                 .iter()
-                .map(|picture| picture.truth.labels())
+                .map(|picture| picture.truth.labels().into())
                 .collect(),
             compound: pictures
                 .iter()

@@ -1,7 +1,7 @@
 //! The batches of a training: equal shares of the databases, each with the labels that it carries.
 
 use super::{LabelKind, Training, Unlabelled, World};
-use crate::objective::{Labels, Tasks};
+use crate::objective::{Label, Labels, Tasks};
 use crate::random::Random;
 
 /// A database as a training sees it.
@@ -21,21 +21,19 @@ pub(super) struct Mix<'a> {
     batch: usize,
 }
 
-/// The labels that a database of these kinds keeps.
-fn keep(labels: Labels, kinds: &[LabelKind]) -> Labels {
-    let has = |kind| kinds.contains(&kind);
-    let units = if has(LabelKind::ActionUnits) {
-        u64::MAX
-    } else {
-        0
+/// The labels of affect that a database of these kinds keeps.
+fn keep(labels: &Labels, kinds: &[LabelKind]) -> Labels {
+    let kept = [
+        LabelKind::Expression,
+        LabelKind::ActionUnits,
+        LabelKind::ValenceArousal,
+    ];
+    let label = |(place, kind)| match kinds.contains(&kind) {
+        true => labels.get(place),
+        false => Label::Missing,
     };
     Labels {
-        expression: labels.expression.filter(|_| has(LabelKind::Expression)),
-        au_mask: labels.au_mask & units,
-        au_value: labels.au_value & units,
-        valence_arousal: labels
-            .valence_arousal
-            .filter(|_| has(LabelKind::ValenceArousal)),
+        tasks: kept.into_iter().enumerate().map(label).collect(),
         absent: labels.absent,
     }
 }
@@ -57,6 +55,7 @@ pub(super) fn annotated(seed: u64, database: usize, count: usize, share: f64) ->
 impl<'a> Mix<'a> {
     pub(super) fn new(world: &'a World, training: &Training, tasks: &Tasks) -> Self {
         let faces = &training.faces;
+        let affect = Tasks::affect();
         let pool = |(database, kinds): (usize, &Vec<LabelKind>)| {
             let gallery = &world.train[database];
             let annotated = annotated(training.seed, database, gallery.len(), training.au_share);
@@ -65,7 +64,7 @@ impl<'a> Mix<'a> {
             let labels = gallery.labels.iter().zip(&annotated);
             let labels = labels.map(|(labels, annotated)| {
                 let kinds = if *annotated { kinds } else { &without };
-                keep(*labels, kinds).of(tasks)
+                keep(labels, kinds).of(&affect, tasks)
             });
             let dropped =
                 faces.unlabelled == Unlabelled::Drop && kinds == &[LabelKind::ActionUnits];
@@ -96,7 +95,7 @@ impl<'a> Mix<'a> {
             let drawn = pool.order.below(position, pool.pictures.len() as u64) as usize;
             let picture = pool.pictures[drawn];
             pixels.extend_from_slice(self.world.train[database].picture(picture));
-            labels.push(pool.labels[picture]);
+            labels.push(pool.labels[picture].clone());
         }
         labels
     }
@@ -105,6 +104,7 @@ impl<'a> Mix<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::objective::AffectLabels;
 
     #[test]
     fn a_smaller_budget_is_part_of_a_larger_one() {
@@ -122,19 +122,17 @@ mod tests {
 
     #[test]
     fn a_database_keeps_the_labels_that_it_carries() {
-        let all = Labels {
+        let all = Labels::from(AffectLabels {
             expression: Some(3),
             au_mask: 7,
             au_value: 5,
             valence_arousal: Some([0.1, 0.2]),
-            absent: false,
-        };
-        let units = keep(all, &[LabelKind::ActionUnits]);
-        assert_eq!((units.expression, units.valence_arousal), (None, None));
-        assert_eq!((units.au_mask, units.au_value), (7, 5));
-        let rest = keep(all, &[LabelKind::Expression, LabelKind::ValenceArousal]);
-        assert_eq!((rest.au_mask, rest.au_value), (0, 0));
-        assert_eq!(rest.expression, all.expression);
-        assert_eq!(rest.valence_arousal, all.valence_arousal);
+        });
+        let units = keep(&all, &[LabelKind::ActionUnits]);
+        let bits = Label::Bits { mask: 7, on: 5 };
+        assert_eq!(units.tasks, [Label::Missing, bits, Label::Missing]);
+        let rest = keep(&all, &[LabelKind::Expression, LabelKind::ValenceArousal]);
+        assert_eq!(rest.tasks, [all.get(0), Label::Missing, all.get(2)]);
+        assert_eq!(all.get(0), Label::Class(3));
     }
 }

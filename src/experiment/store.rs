@@ -98,10 +98,7 @@ impl Found {
         for (_, part) in parts {
             let (from, to) = (&part.evaluation.metrics, &mut metrics);
             to.images = to.images.max(from.images);
-            let (from, to) = (&from.tasks, &mut to.tasks);
-            to.expression = to.expression.take().or(from.expression.clone());
-            to.action_units = to.action_units.take().or(from.action_units.clone());
-            to.valence_arousal = to.valence_arousal.take().or(from.valence_arousal.clone());
+            to.tasks.join(&from.tasks);
         }
         Ok(Evaluation {
             compound: joined_compound(parts)?,

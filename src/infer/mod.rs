@@ -8,5 +8,5 @@ mod predictor;
 
 pub use model::{Model, ModelError};
 pub use pass::{Images, InferencePass};
-pub use prediction::{Prediction, Reader};
+pub use prediction::{Answer, LIKELIEST, MOST_CLASSES, Prediction, Reader};
 pub use predictor::{Output, Predictor};

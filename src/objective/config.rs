@@ -1,7 +1,11 @@
 //! The options of the objective: the `[objective]` section of a configuration.
 
-use super::{Form, ObjectiveError, ScaOn, StopGradient, Task, TaskWeighting, Tasks};
+use super::options::{CouplingOptions, TaskOptions, holds, list};
+use super::{Form, ObjectiveError, ScaOn, StopGradient, Task, TaskKind, TaskWeighting, Tasks};
 use serde::{Deserialize, Serialize};
+
+/// What stands before a key in messages.
+const SECTION: &str = "objective.";
 
 /// What distribution matching takes for R.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -90,6 +94,40 @@ impl ObjectiveConfig {
         Tasks::new(Tasks::affect().iter().filter(trained).cloned().collect())
     }
 
+    /// The options of a task of a kind.
+    pub(super) fn of(&self, kind: TaskKind) -> TaskOptions {
+        match kind {
+            TaskKind::Softmax => TaskOptions {
+                weight: self.expression,
+                class_weights: self.class_weights.clone(),
+                label_smoothing: self.label_smoothing,
+                ..TaskOptions::default()
+            },
+            TaskKind::Sigmoid => TaskOptions {
+                weight: self.action_units,
+                positive_weights: self.positive_weights.clone(),
+                ..TaskOptions::default()
+            },
+            TaskKind::Linear | TaskKind::Tanh => TaskOptions {
+                weight: self.valence_arousal,
+                ..TaskOptions::default()
+            },
+        }
+    }
+
+    /// How expressions and action units are coupled.
+    pub(super) fn coupling(&self) -> CouplingOptions {
+        CouplingOptions {
+            distribution_matching: self.distribution_matching,
+            soft_co_annotation: self.soft_co_annotation,
+            matching_table: self.matching_table,
+            form: self.form,
+            stop_gradient: self.stop_gradient,
+            sca_on: self.sca_on,
+            co_annotate_aus: self.co_annotate_aus,
+        }
+    }
+
     /// Checks every value, for tasks of `classes` expressions and `action_units`.
     pub(super) fn check(&self, classes: usize, action_units: usize) -> Result<(), ObjectiveError> {
         let weights = [
@@ -100,28 +138,15 @@ impl ObjectiveConfig {
             ("soft_co_annotation", self.soft_co_annotation),
         ];
         for (key, asked) in weights {
-            holds(key, asked, asked >= 0.0, "a finite number, 0 or more")?;
+            let allowed = "a finite number, 0 or more";
+            holds(SECTION, key, asked, asked >= 0.0, allowed)?;
         }
         let smoothing = self.label_smoothing;
-        let key = "label_smoothing";
-        holds(key, smoothing, (0.0..1.0).contains(&smoothing), "in [0, 1)")?;
-        let lists = [
-            ("class_weights", &self.class_weights, classes),
-            ("positive_weights", &self.positive_weights, action_units),
-        ];
-        for (key, list, allowed) in lists {
-            if !list.is_empty() && list.len() != allowed {
-                return Err(ObjectiveError::Length {
-                    key,
-                    asked: list.len(),
-                    allowed,
-                });
-            }
-            for &asked in list {
-                holds(key, asked, asked > 0.0, "finite numbers above 0")?;
-            }
-        }
-        Ok(())
+        let within = (0.0..1.0).contains(&smoothing);
+        holds(SECTION, "label_smoothing", smoothing, within, "in [0, 1)")?;
+        list(SECTION, "class_weights", &self.class_weights, classes)?;
+        let (key, weights) = ("positive_weights", &self.positive_weights);
+        list(SECTION, key, weights, action_units)
     }
 
     /// Checks that no coupling is asked for.
@@ -135,20 +160,4 @@ impl ObjectiveConfig {
             None => Ok(()),
         }
     }
-}
-
-fn holds(
-    key: &'static str,
-    asked: f32,
-    holds: bool,
-    allowed: &'static str,
-) -> Result<(), ObjectiveError> {
-    if holds && asked.is_finite() {
-        return Ok(());
-    }
-    Err(ObjectiveError::Option {
-        key,
-        asked,
-        allowed,
-    })
 }

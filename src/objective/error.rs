@@ -25,31 +25,51 @@ pub enum ObjectiveError {
         /// The fewest that its kind can have.
         allowed: usize,
     },
-    /// Two tasks of a kind.
-    #[error("tasks `{first}` and `{second}` are of one kind; the objective takes one of each")]
-    TwoOfAKind {
-        /// One task.
-        first: String,
-        /// The other.
-        second: String,
+    /// A coupling of a task that is not declared.
+    #[error("the coupling of `{}` and `{}` needs a task `{name}`, which is not declared", coupling[0], coupling[1])]
+    UnknownTask {
+        /// The tasks of the coupling.
+        coupling: [String; 2],
+        /// The one that is missing.
+        name: String,
+    },
+    /// A task in two couplings, or twice in one.
+    #[error("task `{name}` is coupled twice; a task takes part in at most one coupling")]
+    CoupledTwice {
+        /// The task.
+        name: String,
+    },
+    /// A coupling of tasks of other kinds.
+    #[error("`{}` and `{}` cannot be coupled: a coupling is of a softmax task and a sigmoid task", of[0], of[1])]
+    CouplingKinds {
+        /// The tasks.
+        of: [String; 2],
     },
     /// Too many binary outputs for a label's mask.
-    #[error("{asked} binary outputs are declared, a label holds at most {allowed}")]
+    #[error("task `{task}` has {asked} binary outputs, a label holds at most {allowed}")]
     TooManyUnits {
+        /// The task.
+        task: String,
         /// How many are declared.
         asked: usize,
         /// The most that work.
         allowed: usize,
     },
     /// A continuous task that is not valence and arousal.
-    #[error("the continuous task has {asked} outputs, it must have 2: valence and arousal")]
+    #[error(
+        "the continuous task `{task}` has {asked} outputs, it must have 2, as valence and arousal"
+    )]
     Axes {
+        /// The task.
+        task: String,
         /// How many it has.
         asked: usize,
     },
     /// An option outside its range.
-    #[error("objective.{key} = {asked}, but it must be {allowed}")]
+    #[error("{section}{key} = {asked}, but it must be {allowed}")]
     Option {
+        /// Where the option stands.
+        section: String,
         /// The option's key.
         key: &'static str,
         /// Its value.
@@ -59,9 +79,11 @@ pub enum ObjectiveError {
     },
     /// A list of weights of the wrong length.
     #[error(
-        "objective.{key} has {asked} entries, the task has {allowed} outputs; give one each or none"
+        "{section}{key} has {asked} entries, the task has {allowed} outputs; give one each or none"
     )]
     Length {
+        /// Where the option stands.
+        section: String,
         /// The option's key.
         key: &'static str,
         /// Its length.
@@ -80,9 +102,7 @@ pub enum ObjectiveError {
         asked: f32,
     },
     /// A relatedness table of another shape than the tasks.
-    #[error(
-        "the relatedness table is {asked:?} (expressions, action units), the tasks are {allowed:?}"
-    )]
+    #[error("the relatedness table is {asked:?} (classes, detections), the tasks are {allowed:?}")]
     TableShape {
         /// The table's shape.
         asked: [usize; 2],
@@ -116,9 +136,9 @@ pub enum ObjectiveError {
     Label {
         /// The image's position in the batch.
         image: usize,
-        /// Which label.
-        what: &'static str,
-        /// Its value, masks in hexadecimal.
+        /// The label's task.
+        what: String,
+        /// Its value, numbers in hexadecimal.
         asked: String,
         /// What it may be.
         allowed: &'static str,

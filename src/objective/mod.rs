@@ -1,7 +1,9 @@
 //! The multi-task loss: which tasks there are, how their terms are weighted and coupled, and the zero-shot scores of
 //! compound expressions (Kollias, Sharmanska, Zafeiriou, arXiv:2105.03790).
 //!
-//! With C the classes of expression and per-image labels that may each be missing,
+//! Tasks are data ([`Tasks`]): each has a name, outputs and a kind, which says what its logits mean and what its loss is. Couplings
+//! ([`Coupling`]) name a softmax and a sigmoid task. For the tasks of affect, with C the classes of expression and per-image labels
+//! that may each be missing,
 //!
 //! ```text
 //! L = w_expression L_expression + w_action_units L_action_units + w_valence_arousal L_valence_arousal
@@ -21,20 +23,27 @@
 //!   [`ScaOn`] takes;
 //! - co-annotated action units, where asked for: `Σ_i W[y][i] (-log p_i) / Σ_i W[y][i]`, mean over the images with an
 //!   expression y, whose row of W is not zero, and without action units.
+//!
+//! Identities and attributes ([`TaskOptions`], [`Objective::declare`]), or any other classes and detections, take the places of
+//! expressions and action units in these formulas; further tasks add terms of the same kinds.
 
+mod blocks;
 pub mod compound;
 mod config;
 mod error;
 mod labels;
+mod options;
 mod relatedness;
 mod tasks;
 
-use crate::kernels::loss::{self, Columns, ValenceArousal, Weights};
+use crate::kernels::loss;
+use blocks::Slots;
 
 pub use crate::kernels::loss::{Form, LABEL_WORDS, LOSSES, ScaOn, StopGradient, TaskWeighting};
 pub use config::{MatchingTable, ObjectiveConfig};
 pub use error::ObjectiveError;
-pub use labels::Labels;
+pub use labels::{AffectLabels, Label, Labels};
+pub use options::{Coupling, CouplingOptions, TaskOptions};
 pub use relatedness::Relatedness;
 pub use tasks::{ACTION_UNITS, EXPRESSIONS, Task, TaskKind, Tasks};
 
@@ -42,12 +51,17 @@ pub use tasks::{ACTION_UNITS, EXPRESSIONS, Task, TaskKind, Tasks};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Objective {
     logits: usize,
+    tasks: Tasks,
+    slots: Vec<Slots>,
     kernel: loss::Objective,
     tables: Vec<f32>,
+    /// The names of the terms, and where each stands among the losses.
+    terms: Vec<(String, usize)>,
 }
 
 impl Objective {
-    /// Checks the options against the tasks and packs the tables.
+    /// The objective of the tasks of affect, or some of them, by the options of `[objective]`: the first softmax task takes those of
+    /// the expressions, the first sigmoid task those of the action units, the first continuous one those of valence and arousal.
     ///
     /// Without `relatedness`, or where the tasks lack expressions or action units, the coupling terms are 0; asking for one
     /// by its weight is then an error.
@@ -59,46 +73,72 @@ impl Objective {
         config: &ObjectiveConfig,
         relatedness: Option<&Relatedness>,
     ) -> Result<Self, ObjectiveError> {
-        let expression = columns(tasks, &[TaskKind::Softmax])?.unwrap_or_default();
-        let action_units = columns(tasks, &[TaskKind::Sigmoid])?.unwrap_or_default();
-        let valence_arousal = valence_arousal(tasks)?;
-        if action_units.len > loss::MOST_ACTION_UNITS {
-            return Err(ObjectiveError::TooManyUnits {
-                asked: action_units.len,
-                allowed: loss::MOST_ACTION_UNITS,
-            });
-        }
-        config.check(expression.len, action_units.len)?;
-        let relatedness = relatedness.filter(|_| expression.len > 0 && action_units.len > 0);
-        if relatedness.is_none() {
-            config.check_uncoupled()?;
-        }
-        let kernel = loss::Objective {
+        let outputs = |task: Option<&Task>| task.map_or(0, |task| task.outputs.len());
+        let first = |kind| tasks.iter().find(|task| task.kind == kind);
+        let (classes, units) = (first(TaskKind::Softmax), first(TaskKind::Sigmoid));
+        config.check(outputs(classes), outputs(units))?;
+        let couplings = match (relatedness, classes, units) {
+            (Some(table), Some(classes), Some(units)) => vec![Coupling {
+                of: [classes.name.clone(), units.name.clone()],
+                table: table.clone(),
+                options: config.coupling(),
+            }],
+            _ => {
+                config.check_uncoupled()?;
+                Vec::new()
+            }
+        };
+        let options: Vec<_> = tasks.iter().map(|task| config.of(task.kind)).collect();
+        Self::declare(tasks, &options, &couplings, config.task_weighting)
+    }
+
+    /// The objective of any tasks, with the options of each in their order, and of what couples them.
+    ///
+    /// # Errors
+    /// [`ObjectiveError`] names the option or task: values outside their ranges, more than 64 detections, a continuous task without
+    /// two outputs, a coupling of other tasks than a softmax and a sigmoid one, a task in two couplings, a table of another shape.
+    pub fn declare(
+        tasks: &Tasks,
+        options: &[TaskOptions],
+        couplings: &[Coupling],
+        task_weighting: TaskWeighting,
+    ) -> Result<Self, ObjectiveError> {
+        let slots = blocks::assign(tasks, couplings)?;
+        let mut kernel = loss::Objective {
             batch: 1,
             width: tasks.width(),
-            expression,
-            action_units,
-            valence_arousal,
-            coupled: relatedness.is_some(),
-            form: config.form,
-            stop_gradient: config.stop_gradient,
-            sca_on: config.sca_on,
-            co_annotate_aus: config.co_annotate_aus,
-            label_smoothing: config.label_smoothing,
-            weights: Weights {
-                expression: config.expression,
-                action_units: config.action_units,
-                valence_arousal: config.valence_arousal,
-                distribution_matching: config.distribution_matching,
-                soft_co_annotation: config.soft_co_annotation,
-            },
-            task_weighting: config.task_weighting,
+            blocks: Vec::new(),
         };
-        let tables = tables(&kernel, config, relatedness)?;
+        let (mut tables, mut terms) = (Vec::new(), Vec::new());
+        for (number, slots) in slots.iter().enumerate() {
+            let declared = blocks::Declared {
+                tasks,
+                options,
+                coupling: slots.coupling.map(|index| &couplings[index]),
+                slots,
+            };
+            let mut block = declared.block(task_weighting)?;
+            if number == 0 {
+                block.padding = loss::Columns {
+                    start: tasks.logits(),
+                    len: tasks.width() - tasks.logits(),
+                };
+            }
+            kernel.blocks.push(block);
+            tables.resize(kernel.tables_at(number).start, 0.0);
+            tables.extend(declared.tables(&block)?);
+            let first = kernel.losses_at(number).start;
+            terms.extend(declared.terms(first, couplings.len()));
+        }
+        // Tasks in their order, then couplings in theirs.
+        terms.sort_by_key(|(order, ..)| *order);
         Ok(Self {
             logits: tasks.logits(),
+            tasks: tasks.clone(),
+            slots,
             kernel,
             tables,
+            terms: terms.into_iter().map(|(_, name, at)| (name, at)).collect(),
         })
     }
 
@@ -111,7 +151,7 @@ impl Objective {
     pub fn kernel(&self, batch: usize) -> loss::Objective {
         loss::Objective {
             batch,
-            ..self.kernel
+            ..self.kernel.clone()
         }
     }
 
@@ -120,8 +160,16 @@ impl Objective {
         &self.tables
     }
 
-    /// The contents of the `labels` buffer of a batch: `batch · LABEL_WORDS` words. Images beyond the end of `labels` are
-    /// marked absent and contribute to nothing.
+    /// The unweighted terms by name, of what the `losses` buffer holds: each task's, by the task's name, then
+    /// `distribution_matching` and `soft_co_annotation`, with the names of the tasks behind them where there are several couplings.
+    /// A term that no image of the batch carries is 0.
+    pub fn terms(&self, losses: &[f32]) -> Vec<(String, f32)> {
+        let term = |(name, at): &(String, usize)| (name.clone(), losses[*at]);
+        self.terms.iter().map(term).collect()
+    }
+
+    /// The contents of the `labels` buffer of a batch. Images beyond the end of `labels` are marked absent and contribute to
+    /// nothing.
     ///
     /// # Errors
     /// [`ObjectiveError::Label`] for a label outside the tasks or that is not a number, [`ObjectiveError::Batch`] for more
@@ -133,76 +181,19 @@ impl Objective {
                 allowed: batch,
             });
         }
-        let mut words = Vec::with_capacity(batch * LABEL_WORDS);
         for (image, label) in labels.iter().enumerate() {
-            label.check(image, &self.kernel)?;
-            words.extend(label.words());
+            label.check(image, &self.tasks)?;
         }
-        while words.len() < batch * LABEL_WORDS {
-            words.extend(Labels::ABSENT_WORDS);
+        let kernel = self.kernel(batch);
+        let mut words = Vec::with_capacity(kernel.labels_len());
+        for (number, slots) in self.slots.iter().enumerate() {
+            words.resize(kernel.labels_at(number).start, 0);
+            words.extend(labels.iter().flat_map(|label| label.words(slots.tasks)));
+            let absent = std::iter::repeat_n(Labels::ABSENT_WORDS, batch - labels.len());
+            words.extend(absent.flatten());
         }
         Ok(words)
     }
-}
-
-/// The columns of the one task of these kinds.
-fn columns(tasks: &Tasks, kinds: &[TaskKind]) -> Result<Option<Columns>, ObjectiveError> {
-    let mut found = tasks.iter().filter(|task| kinds.contains(&task.kind));
-    let Some(task) = found.next() else {
-        return Ok(None);
-    };
-    if let Some(other) = found.next() {
-        return Err(ObjectiveError::TwoOfAKind {
-            first: task.name.clone(),
-            second: other.name.clone(),
-        });
-    }
-    Ok(tasks.columns(&task.name).map(|range| Columns {
-        start: range.start,
-        len: range.len(),
-    }))
-}
-
-fn valence_arousal(tasks: &Tasks) -> Result<Option<ValenceArousal>, ObjectiveError> {
-    let kinds = [TaskKind::Linear, TaskKind::Tanh];
-    let Some(columns) = columns(tasks, &kinds)? else {
-        return Ok(None);
-    };
-    if columns.len != 2 {
-        return Err(ObjectiveError::Axes { asked: columns.len });
-    }
-    Ok(Some(ValenceArousal {
-        column: columns.start,
-        tanh: tasks.iter().any(|task| task.kind == TaskKind::Tanh),
-    }))
-}
-
-fn tables(
-    kernel: &loss::Objective,
-    config: &ObjectiveConfig,
-    relatedness: Option<&Relatedness>,
-) -> Result<Vec<f32>, ObjectiveError> {
-    let (classes, units) = (kernel.expression.len, kernel.action_units.len);
-    let mut tables = vec![0.0; 2 * classes * units + classes];
-    if let Some(table) = relatedness {
-        if (table.classes(), table.action_units()) != (classes, units) {
-            return Err(ObjectiveError::TableShape {
-                asked: [table.classes(), table.action_units()],
-                allowed: [classes, units],
-            });
-        }
-        tables = table.matching(config.matching_table);
-        tables.extend_from_slice(table.weights());
-        tables.extend((0..classes).map(|class| table.row(class).iter().sum::<f32>()));
-    }
-    let or_ones = |weights: &[f32], len| match weights {
-        [] => vec![1.0; len],
-        weights => weights.to_vec(),
-    };
-    tables.extend(or_ones(&config.class_weights, classes));
-    tables.extend(or_ones(&config.positive_weights, units));
-    tables.resize(kernel.tables_len(), 0.0);
-    Ok(tables)
 }
 
 #[cfg(test)]

@@ -105,6 +105,11 @@ impl Tasks {
         self.iter().find(|task| task.name == name)
     }
 
+    /// The position of the task of a name.
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.iter().position(|task| task.name == name)
+    }
+
     /// The columns of a task among the logits.
     pub fn columns(&self, name: &str) -> Option<Range<usize>> {
         let mut start = 0;

@@ -10,6 +10,14 @@ fn table() -> Relatedness {
     Relatedness::new(&rows).unwrap()
 }
 
+/// A label of the first task alone.
+fn of(label: Label) -> Labels {
+    Labels {
+        tasks: vec![label],
+        absent: false,
+    }
+}
+
 fn affect(config: &ObjectiveConfig) -> Result<Objective, ObjectiveError> {
     Objective::new(&Tasks::affect(), config, Some(&table()))
 }
@@ -39,16 +47,15 @@ fn tables_lie_in_the_order_that_the_kernels_read() {
 
 #[test]
 fn labels_are_packed_and_a_short_batch_is_filled_with_absent_images() {
-    let labels = Labels {
+    let labels = Labels::from(AffectLabels {
         expression: Some(6),
         au_mask: 0x1_0003,
         au_value: 0x1_0001,
         valence_arousal: Some([0.5, -0.25]),
-        absent: false,
-    };
+    });
     let broken = Labels {
         absent: true,
-        ..labels
+        ..labels.clone()
     };
     let objective = affect(&ObjectiveConfig::default()).unwrap();
     let words = objective
@@ -76,11 +83,10 @@ fn all_64_units_of_a_label_travel() {
     };
     let tasks = Tasks::new(vec![units]).unwrap();
     let objective = Objective::new(&tasks, &ObjectiveConfig::default(), None).unwrap();
-    let label = Labels {
-        au_mask: u64::MAX,
-        au_value: 0x8000_0000_0000_0001,
-        ..Default::default()
-    };
+    let label = of(Label::Bits {
+        mask: u64::MAX,
+        on: 0x8000_0000_0000_0001,
+    });
     let words = objective.pack(&[label], 1).unwrap();
     assert_eq!(words[2..6], [u32::MAX, u32::MAX, 1, 0x8000_0000]);
 }
@@ -88,31 +94,30 @@ fn all_64_units_of_a_label_travel() {
 #[test]
 fn rejects_labels_that_the_tasks_have_no_place_for() {
     let objective = affect(&ObjectiveConfig::default()).unwrap();
+    let bits = |mask, on| Label::Bits { mask, on };
     let bad = [
-        Labels {
-            expression: Some(7),
-            ..Default::default()
-        },
-        Labels {
-            au_mask: 1 << 17,
-            ..Default::default()
-        },
-        Labels {
-            au_mask: 1,
-            au_value: 2,
-            ..Default::default()
-        },
-        Labels {
-            valence_arousal: Some([0.0, f32::NAN]),
-            ..Default::default()
-        },
+        [Label::Class(7), Label::Missing, Label::Missing],
+        [bits(1, 1), Label::Missing, Label::Missing],
+        [Label::Missing, bits(1 << 17, 0), Label::Missing],
+        [Label::Missing, bits(1, 2), Label::Missing],
+        [Label::Missing, Label::Class(1), Label::Missing],
+        [
+            Label::Missing,
+            Label::Missing,
+            Label::Values([0.0, f32::NAN]),
+        ],
+        [Label::Missing, Label::Missing, Label::Class(0)],
     ];
+    let bad = bad.map(|tasks| Labels {
+        tasks: tasks.into(),
+        absent: false,
+    });
     for label in bad {
         let error = objective.pack(&[Labels::default(), label], 2).unwrap_err();
         let is_second = matches!(error, ObjectiveError::Label { image: 1, .. });
         assert!(is_second, "{error}");
     }
-    let error = objective.pack(&[Labels::default(); 3], 2).unwrap_err();
+    let error = objective.pack(&vec![Labels::default(); 3], 2).unwrap_err();
     let sizes = (3, 2);
     assert!(matches!(error, ObjectiveError::Batch { asked, allowed } if (asked, allowed) == sizes));
 }
@@ -121,16 +126,15 @@ fn rejects_labels_that_the_tasks_have_no_place_for() {
 fn rejects_labels_of_tasks_that_are_not_declared() {
     let config = ObjectiveConfig::default();
     let objective = Objective::new(&only(&[TaskKind::Softmax]), &config, None).unwrap();
-    let unit = Labels {
-        au_mask: 1,
-        ..Default::default()
+    let more = |label| Labels {
+        tasks: vec![Label::Class(0), label],
+        absent: false,
     };
-    let axes = Labels {
-        valence_arousal: Some([0.0, 0.0]),
-        ..Default::default()
-    };
-    assert!(objective.pack(&[unit], 1).is_err());
-    assert!(objective.pack(&[axes], 1).is_err());
+    assert!(objective.pack(&[more(Label::Missing)], 1).is_ok());
+    for label in [Label::Bits { mask: 1, on: 0 }, Label::Values([0.0, 0.0])] {
+        let error = objective.pack(&[more(label)], 1).unwrap_err();
+        assert!(error.to_string().contains("not declared"), "{error}");
+    }
 }
 
 #[test]
@@ -198,14 +202,210 @@ fn rejects_coupling_without_a_table_or_a_task_and_tables_of_another_shape() {
     );
 }
 
+/// Two softmax, two sigmoid and a continuous task.
+fn many() -> Tasks {
+    let task = |name: &str, kind, outputs: usize| Task {
+        name: name.to_owned(),
+        kind,
+        outputs: (0..outputs).map(|it| format!("{name}{it}")).collect(),
+    };
+    Tasks::new(vec![
+        task("expression", TaskKind::Softmax, 3),
+        task("identity", TaskKind::Softmax, 5),
+        task("action_units", TaskKind::Sigmoid, 2),
+        task("attributes", TaskKind::Sigmoid, 4),
+        task("pose", TaskKind::Tanh, 2),
+    ])
+    .unwrap()
+}
+
+fn couple(of: [&str; 2], rows: usize, columns: usize) -> Coupling {
+    Coupling {
+        of: of.map(str::to_owned),
+        table: Relatedness::new(&vec![vec![0.5; columns]; rows]).unwrap(),
+        options: CouplingOptions {
+            distribution_matching: 2.0,
+            matching_table: MatchingTable::Weighted,
+            ..CouplingOptions::default()
+        },
+    }
+}
+
+fn declared(couplings: &[Coupling]) -> Result<Objective, ObjectiveError> {
+    let options = [2.0, 3.0, 4.0, 5.0, 6.0].map(|weight| TaskOptions {
+        weight,
+        ..TaskOptions::default()
+    });
+    Objective::declare(&many(), &options, couplings, TaskWeighting::Fixed)
+}
+
 #[test]
-fn rejects_two_tasks_of_a_kind() {
-    let mut tasks: Vec<_> = Tasks::affect().into();
-    tasks[1].kind = TaskKind::Softmax;
-    let tasks = Tasks::new(tasks).unwrap();
-    let error = Objective::new(&tasks, &ObjectiveConfig::default(), None).unwrap_err();
+fn coupled_tasks_share_a_block_and_the_others_fill_what_is_free() {
+    // Either order of the names.
+    let objective = declared(&[couple(["attributes", "identity"], 5, 4)]).unwrap();
+    let kernel = objective.kernel(7);
+    assert!(kernel.calls(false).is_ok());
+    let [coupled, other] = &kernel.blocks[..] else {
+        panic!("{} blocks", kernel.blocks.len());
+    };
+    assert_eq!((coupled.expression.start, coupled.expression.len), (3, 5));
+    assert_eq!(
+        (coupled.action_units.start, coupled.action_units.len),
+        (10, 4)
+    );
+    assert_eq!((other.expression.start, other.expression.len), (0, 3));
+    assert_eq!((other.action_units.start, other.action_units.len), (8, 2));
+    let axes = coupled.valence_arousal.unwrap();
+    assert_eq!((axes.column, axes.tanh), (14, true));
+    assert_eq!((coupled.coupled, other.coupled), (true, false));
+    assert_eq!(
+        (
+            coupled.padding.start,
+            coupled.padding.len,
+            other.padding.len
+        ),
+        (16, 0, 0)
+    );
+    let weights = [coupled.weights.expression, coupled.weights.action_units];
+    assert_eq!(weights, [3.0, 5.0]);
+    assert_eq!(coupled.weights.distribution_matching, 2.0);
+    assert_eq!(
+        (other.weights.expression, other.weights.valence_arousal),
+        (2.0, 0.0)
+    );
+    // R, W, sums and weights of the one; sums and weights of the other, behind a whole binding.
+    let tables = objective.tables();
+    assert_eq!(tables[..40], [0.5; 40]);
+    assert_eq!(tables[40..45], [2.0; 5]);
+    assert_eq!(tables[45..54], [1.0; 9]);
+    assert_eq!(kernel.tables_at(1), 64..72);
+    assert_eq!(tables[64..72], [0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0]);
+    assert_eq!(tables.len(), kernel.tables_len());
+    // The names of the terms, and where they stand.
+    let losses: Vec<f32> = (0..kernel.losses_len()).map(|it| it as f32).collect();
+    let terms = [
+        ("expression", 64.0),
+        ("identity", 0.0),
+        ("action_units", 65.0),
+        ("attributes", 1.0),
+        ("pose", 2.0),
+        ("distribution_matching", 3.0),
+        ("soft_co_annotation", 4.0),
+    ];
+    let named = terms.map(|(name, value)| (name.to_owned(), value));
+    assert_eq!(objective.terms(&losses), named);
+    assert_eq!(crate::kernels::loss::total(&losses), 6.0 + 70.0);
+}
+
+#[test]
+fn each_block_has_the_labels_of_its_tasks() {
+    let objective = declared(&[couple(["identity", "attributes"], 5, 4)]).unwrap();
+    let labels = Labels {
+        tasks: vec![
+            Label::Class(2),
+            Label::Class(4),
+            Label::Missing,
+            Label::Bits { mask: 7, on: 5 },
+            Label::Values([0.5, 1.0]),
+        ],
+        absent: false,
+    };
+    let words = objective.pack(&[labels], 2).unwrap();
+    let kernel = objective.kernel(2);
+    assert_eq!(kernel.labels_at(1), 64..80);
+    assert_eq!(words.len(), kernel.labels_len());
+    let bits = [0.5_f32.to_bits(), 1.0_f32.to_bits()];
+    let flags = PRESENT | VALENCE_AROUSAL;
+    assert_eq!(words[..8], [flags, 4, 7, 0, 5, 0, bits[0], bits[1]]);
+    assert_eq!(words[64..72], [PRESENT, 2, 0, 0, 0, 0, 0, 0]);
+    for absent in [&words[8..16], &words[72..80]] {
+        assert_eq!(absent, [0, NO_CLASS, 0, 0, 0, 0, 0, 0]);
+    }
+}
+
+#[test]
+fn several_couplings_have_terms_of_their_own() {
+    let both = [
+        couple(["expression", "action_units"], 3, 2),
+        couple(["identity", "attributes"], 5, 4),
+    ];
+    let objective = declared(&both).unwrap();
+    let losses = vec![0.0; objective.kernel(2).losses_len()];
+    let terms = objective.terms(&losses);
+    let names: Vec<_> = terms.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names[5], "distribution_matching_expression_action_units");
+    assert_eq!(names[8], "soft_co_annotation_identity_attributes");
+}
+
+#[test]
+fn rejects_couplings_that_cannot_be() {
+    let message = |couplings: &[Coupling]| declared(couplings).unwrap_err().to_string();
+    let unknown = message(&[couple(["identity", "attribute"], 5, 4)]);
+    assert!(unknown.contains("needs a task `attribute`"), "{unknown}");
+    let kinds = message(&[couple(["identity", "expression"], 5, 3)]);
     assert!(
-        matches!(error, ObjectiveError::TwoOfAKind { .. }),
+        kinds.contains("a softmax task and a sigmoid task"),
+        "{kinds}"
+    );
+    let kinds = message(&[couple(["identity", "pose"], 5, 2)]);
+    assert!(
+        kinds.contains("a softmax task and a sigmoid task"),
+        "{kinds}"
+    );
+    let twice = [
+        couple(["identity", "attributes"], 5, 4),
+        couple(["identity", "action_units"], 5, 2),
+    ];
+    assert!(message(&twice).contains("`identity` is coupled twice"));
+    let same = message(&[couple(["identity", "identity"], 5, 5)]);
+    assert!(same.contains("`identity` is coupled twice"), "{same}");
+    let shape = message(&[couple(["identity", "attributes"], 4, 5)]);
+    assert!(
+        shape.contains("[4, 5]") && shape.contains("[5, 4]"),
+        "{shape}"
+    );
+    let mut negative = couple(["identity", "attributes"], 5, 4);
+    negative.options.soft_co_annotation = -1.0;
+    let text = message(&[negative]);
+    assert!(text.contains("coupling of `identity` and `attributes`: soft_co_annotation = -1"));
+}
+
+#[test]
+fn rejects_options_of_tasks_out_of_range() {
+    let of = |task: usize, options: TaskOptions| {
+        let mut all = vec![TaskOptions::default(); 5];
+        all[task] = options;
+        let objective = Objective::declare(&many(), &all, &[], TaskWeighting::Fixed);
+        objective.unwrap_err().to_string()
+    };
+    let weight = TaskOptions {
+        weight: f32::NAN,
+        ..TaskOptions::default()
+    };
+    assert!(of(4, weight).starts_with("task `pose`: weight = NaN"));
+    let short = TaskOptions {
+        class_weights: vec![1.0; 2],
+        ..TaskOptions::default()
+    };
+    let text = of(1, short);
+    assert!(
+        text.starts_with("task `identity`: class_weights has 2 entries"),
+        "{text}"
+    );
+    let mut wide: Vec<Task> = many().into();
+    wide[4].outputs.push("third".to_owned());
+    let tasks = Tasks::new(wide.clone()).unwrap();
+    let error = Objective::declare(&tasks, &[], &[], TaskWeighting::Fixed).unwrap_err();
+    assert!(
+        matches!(error, ObjectiveError::Axes { asked: 3, .. }),
+        "{error}"
+    );
+    wide.truncate(4);
+    wide[3].outputs = (0..65).map(|it| it.to_string()).collect();
+    let tasks = Tasks::new(wide).unwrap();
+    let error = Objective::declare(&tasks, &[], &[], TaskWeighting::Fixed).unwrap_err();
+    assert!(
+        matches!(error, ObjectiveError::TooManyUnits { asked: 65, .. }),
         "{error}"
     );
 }
@@ -255,18 +455,18 @@ fn tasks_without_weight_or_coupling_are_left_out_with_their_labels() {
     };
     assert!(matches!(nothing.tasks(), Err(ObjectiveError::NoTask)));
 
-    let labels = Labels {
+    let labels = Labels::from(AffectLabels {
         expression: Some(3),
         au_mask: 0b101,
         au_value: 0b100,
         valence_arousal: Some([0.5, -0.5]),
-        absent: false,
-    };
-    assert_eq!(labels.of(&Tasks::affect()), labels);
-    let kept = labels.of(&alone.tasks().unwrap());
-    let want = Labels {
-        expression: Some(3),
-        ..Labels::default()
-    };
-    assert_eq!(kept, want);
+    });
+    assert_eq!(labels.of(&Tasks::affect(), &Tasks::affect()), labels);
+    let kept = labels.of(&Tasks::affect(), &alone.tasks().unwrap());
+    assert_eq!(kept.tasks, [Label::Class(3)]);
+    // By name, whatever the order, and missing where there was none.
+    let others = many();
+    let back = kept.of(&alone.tasks().unwrap(), &others);
+    assert_eq!(back.tasks[0], Label::Class(3));
+    assert_eq!(back.tasks[1..], [Label::Missing; 4]);
 }

@@ -5,7 +5,8 @@ use super::{Device, ParityError};
 use crate::gpu::Precision;
 use crate::kernels::padded;
 use crate::objective::{
-    Form, Labels, MatchingTable, Objective, ObjectiveConfig, Relatedness, ScaOn, Tasks,
+    AffectLabels, Form, Labels, MatchingTable, Objective, ObjectiveConfig, Relatedness, ScaOn,
+    Tasks,
 };
 use crate::random::Random;
 use crate::tape::ops::Objective as ObjectiveOp;
@@ -79,8 +80,7 @@ pub(super) fn labels(seed: u64, batch: usize) -> Vec<Labels> {
                     .fold(0u64, |bits, j| bits | 1 << j)
             };
             let annotated = if kind == 1 { units(mask, -0.6) } else { 0 };
-            Labels {
-                absent: false,
+            AffectLabels {
                 expression: matches!(kind, 0 | 3).then(|| {
                     // In [0, 7): the cast rounds down.
                     ((f64::from(class.uniform(i)) + 1.0) / 2.0 * 7.0) as u32
@@ -90,6 +90,7 @@ pub(super) fn labels(seed: u64, batch: usize) -> Vec<Labels> {
                 valence_arousal: (kind >= 2)
                     .then(|| [axes.uniform(2 * i), axes.uniform(2 * i + 1)]),
             }
+            .into()
         })
         .collect()
 }
@@ -166,10 +167,7 @@ async fn evaluate(
     let mut graph = Graph::new();
     let inputs = [
         graph.input("logits", Shape::rows(&[batch, objective.logits()])),
-        graph.input(
-            "labels",
-            Shape::raw(batch * crate::kernels::loss::LABEL_WORDS),
-        ),
+        graph.input("labels", Shape::raw(kernel.labels_len())),
         graph.input("tables", Shape::raw(objective.tables().len())),
     ];
     let outputs = graph.record(ObjectiveOp(kernel), &inputs)?;

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 pub enum Operand {
     /// A value of the graph.
     Value(Value),
-    /// Elements of a value of the arena.
+    /// Elements of a value.
     Part {
         /// Which one.
         value: Value,

@@ -210,7 +210,7 @@ impl Plan {
             Operand::Scratch(_) => arena(operand),
             Operand::Constant(index) => Some(self.constants[index].as_entire_buffer_binding()),
             Operand::Part { value, offset, len } => {
-                let whole = arena(Operand::Value(value))?;
+                let whole = self.binding(Operand::Value(value))?;
                 Some(wgpu::BufferBinding {
                     offset: whole.offset + 4 * offset as u64,
                     size: (4 * len as u64).try_into().ok(),

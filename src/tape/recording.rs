@@ -221,7 +221,7 @@ impl Lowering<'_> {
         Operand::Value(self.node.inputs[index])
     }
 
-    /// `len` elements of input number `index`, a value of the arena, from `offset` on.
+    /// `len` elements of input number `index` from `offset` on.
     pub fn part(&self, index: usize, offset: usize, len: usize) -> Operand {
         Operand::Part {
             value: self.node.inputs[index],

@@ -102,8 +102,13 @@ fn losses(events: &[Event]) -> Curve {
     let mut series = Vec::new();
     for event in events {
         if let Event::Step { step, losses, .. } = event {
-            for (name, value) in losses.named() {
-                push(&mut series, name.replace('_', " "), *step, f64::from(value));
+            for (name, value) in &losses.named {
+                push(
+                    &mut series,
+                    name.replace('_', " "),
+                    *step,
+                    f64::from(*value),
+                );
             }
         }
     }
@@ -326,13 +331,16 @@ mod tests {
             let distribution_matching = 1.0 + 0.3 * decay + noise / 3.0;
             let total = expression + action_units + valence_arousal + distribution_matching;
             let soft_co_annotation = 0.0;
+            let named = [
+                ("expression", expression),
+                ("action_units", action_units),
+                ("valence_arousal", valence_arousal),
+                ("distribution_matching", distribution_matching),
+                ("soft_co_annotation", soft_co_annotation),
+                ("total", total),
+            ];
             let losses = Losses {
-                expression,
-                action_units,
-                valence_arousal,
-                distribution_matching,
-                soft_co_annotation,
-                total,
+                named: named.map(|(name, value)| (name.to_owned(), value)).into(),
             };
             events.push(step(index, losses));
             if index % 100 == 0 {

@@ -2,43 +2,45 @@
 
 use std::path::PathBuf;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The terms of the objective at one step (paper.md, "Loss"), unweighted, and their weighted sum. A term that is
-/// switched off or found no label in the batch is 0.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+/// The terms of the objective at one step, unweighted, by name: those of the tasks, of what couples them, and the weighted sum,
+/// `total`, which is minimised. A term that found no label in the batch is 0. A map where it is written.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Losses {
-    /// `L_expr`, nats.
-    #[serde(deserialize_with = "null_is_nan")]
-    pub expression: f32,
-    /// `L_au`, nats.
-    #[serde(deserialize_with = "null_is_nan")]
-    pub action_units: f32,
-    /// `L_va`, 0 to 2.
-    #[serde(deserialize_with = "null_is_nan")]
-    pub valence_arousal: f32,
-    /// `L_dm`, nats.
-    #[serde(deserialize_with = "null_is_nan")]
-    pub distribution_matching: f32,
-    /// `L_sca`, nats.
-    #[serde(deserialize_with = "null_is_nan")]
-    pub soft_co_annotation: f32,
-    /// The weighted sum, which is minimised.
-    #[serde(deserialize_with = "null_is_nan")]
-    pub total: f32,
+    /// In the order of the tasks, `total` last.
+    pub named: Vec<(String, f32)>,
 }
 
 impl Losses {
-    /// The fields in order with their names, `total` last.
-    pub fn named(&self) -> [(&'static str, f32); 6] {
-        [
-            ("expression", self.expression),
-            ("action_units", self.action_units),
-            ("valence_arousal", self.valence_arousal),
-            ("distribution_matching", self.distribution_matching),
-            ("soft_co_annotation", self.soft_co_annotation),
-            ("total", self.total),
-        ]
+    /// The loss of a name.
+    pub fn get(&self, name: &str) -> Option<f32> {
+        let found = self.named.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| *value)
+    }
+}
+
+impl Serialize for Losses {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.named.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Losses {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // The map's order is kept (serde_json's `preserve_order`), and null is NaN.
+        let map = serde_json::Map::deserialize(deserializer)?;
+        let mut named = Vec::with_capacity(map.len());
+        for (name, value) in map {
+            let value = match value.as_f64() {
+                Some(value) => value as f32,
+                None if value.is_null() => f32::NAN,
+                None => return Err(D::Error::custom(format!("{name} is no number"))),
+            };
+            named.push((name, value));
+        }
+        Ok(Self { named })
     }
 }
 
@@ -154,10 +156,6 @@ impl Event {
             Self::BrokenImage { .. } | Self::Warning { .. } => None,
         }
     }
-}
-
-fn null_is_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f32, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or(f32::NAN))
 }
 
 fn null_is_nan64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {

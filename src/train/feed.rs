@@ -4,7 +4,6 @@ use super::TrainError;
 use crate::data::{DataError, Loader, Prefetch};
 use crate::gpu::{Gpu, GpuError, Staging, UploadRing, Uploading};
 use crate::kernels::image::MATRIX;
-use crate::kernels::loss::LABEL_WORDS;
 use crate::objective::Objective;
 use std::sync::Arc;
 use std::task::Poll;
@@ -26,8 +25,8 @@ pub struct Fed {
 }
 
 impl Fed {
-    /// The bytes of pixels (u8 RGB images, padded to whole words), matrices (8 floats an image) and labels
-    /// ([`LABEL_WORDS`](crate::kernels::loss::LABEL_WORDS) words an image).
+    /// The bytes of pixels (u8 RGB images, padded to whole words), matrices (8 floats an image) and labels (as
+    /// [`Objective::pack`] gives them).
     pub fn bytes(&self) -> [u64; 3] {
         [0, 1, 2].map(|part| self.places[part + 1] - self.places[part])
     }
@@ -62,7 +61,7 @@ impl Feed {
         objective: Objective,
         first: u64,
     ) -> Result<Self, GpuError> {
-        let places = places(&loader);
+        let places = places(&loader, &objective);
         let ring = gpu.block_on(UploadRing::new(gpu, places[3], RING))?;
         let fill = {
             let ring = ring.clone();
@@ -101,11 +100,11 @@ impl Drop for Feed {
 }
 
 /// Where the parts of a batch lie.
-fn places(loader: &Loader) -> [u64; 4] {
+fn places(loader: &Loader, objective: &Objective) -> [u64; 4] {
     let images = loader.images();
     let pixels = (images * loader.image_bytes()).next_multiple_of(4);
     let matrices = pixels + 4 * MATRIX * images;
-    let labels = matrices + 4 * LABEL_WORDS * images;
+    let labels = matrices + 4 * objective.kernel(images).labels_len();
     [0, pixels, matrices, labels].map(|place| place as u64)
 }
 
@@ -116,7 +115,7 @@ fn fill(
     objective: &Objective,
     step: u64,
 ) -> Result<Fed, TrainError> {
-    let places = places(loader);
+    let places = places(loader, objective);
     let staging = pollster::block_on(ring.take())?;
     let mut staging = staging.ok_or(DataError::Worker)?;
     let mut view = staging.view()?;

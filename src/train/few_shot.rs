@@ -10,7 +10,7 @@ use crate::infer::{Images, Model, Predictor};
 use crate::kernels::optim::{AdamConstants, Optimizer};
 use crate::nn::{Network, Weights};
 use crate::objective::compound::DU2014;
-use crate::objective::{Labels, Objective, ObjectiveConfig, Task, TaskKind, Tasks};
+use crate::objective::{Label, Labels, Objective, ObjectiveConfig, Task, TaskKind, Tasks};
 use crate::optim::{Decay, Schedule};
 use crate::random::Random;
 use crate::tape::Memory;
@@ -133,8 +133,8 @@ impl FewShot {
                 let drawn = order.below(position, shots.labels.len() as u64) as usize;
                 pixels.extend_from_slice(&shots.pixels[drawn * face..][..face]);
                 labels.push(Labels {
-                    expression: Some(shots.labels[drawn]),
-                    ..Labels::default()
+                    tasks: vec![Label::Class(shots.labels[drawn])],
+                    absent: false,
                 });
                 matrices.extend(CHANGES.matrix(&changes, position, model.size));
             }

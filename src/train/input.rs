@@ -2,7 +2,7 @@
 
 use super::Observer;
 use super::config::{Config, DataConfig};
-use crate::data::{Cache, DataError, Database, Table};
+use crate::data::{Cache, DataError, Database, Table, Wanted};
 use crate::folders::cache_folder;
 use crate::objective::Tasks;
 
@@ -14,13 +14,12 @@ pub(super) fn databases(
 ) -> Result<Vec<Database>, DataError> {
     let mut databases = Vec::new();
     for data in list {
-        let mut table = Table::read_split(&data.path, data.split.as_deref())?;
+        let wanted = Wanted::by(tasks);
+        let mut table = Table::read_split(&data.path, data.split.as_deref(), &wanted)?;
         for warning in &table.warnings {
             observer.message(warning);
         }
-        for row in &mut table.rows {
-            row.labels = row.labels.of(tasks);
-        }
+        table.label(tasks);
         databases.push(Database {
             name: data.label(),
             rows: table.rows,

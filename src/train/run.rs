@@ -306,24 +306,12 @@ impl<'a> Run<'a> {
         if !done.is_multiple_of(self.config.train.log_every.max(1)) && done != self.total {
             return Ok(());
         }
-        let [
-            expression,
-            action_units,
-            valence_arousal,
-            matching,
-            annotation,
-            _,
-            total,
-            _,
-        ] = losses.values;
-        let named = Losses {
-            expression,
-            action_units,
-            valence_arousal,
-            distribution_matching: matching,
-            soft_co_annotation: annotation,
-            total,
-        };
+        let mut named = self.objective.terms(&losses.values);
+        named.push(("total".to_owned(), losses.total()));
+        let scalars: Vec<_> = named
+            .iter()
+            .map(|(name, value)| (format!("loss/{name}"), *value))
+            .collect();
         self.log.write(&Event::Step {
             step: done,
             epoch: done as f64 / self.loader.steps_per_epoch() as f64,
@@ -331,11 +319,8 @@ impl<'a> Run<'a> {
             seconds: self.clock.before + self.clock.start.elapsed().as_secs_f64(),
             images_per_second: rate,
             learning_rate: self.trainer.rate_at(losses.step),
-            losses: named,
+            losses: Losses { named },
         })?;
-        let scalars = named
-            .named()
-            .map(|(name, value)| (format!("loss/{name}"), value));
         let scalars: Vec<_> = scalars
             .iter()
             .map(|(name, value)| (name.as_str(), *value))

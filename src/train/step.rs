@@ -1,7 +1,7 @@
 //! The recorded training step of a network.
 
 use crate::infer::Images;
-use crate::kernels::loss::{LABEL_WORDS, Objective};
+use crate::kernels::loss::Objective;
 use crate::kernels::optim::SCHEDULE;
 use crate::nn::Network;
 use crate::optim::Optimizer;
@@ -47,7 +47,7 @@ pub fn record(
     objective: Objective,
     optimizer: Optimizer,
 ) -> Result<Recorded, TapeError> {
-    let labels = graph.input("labels", Shape::raw(objective.batch * LABEL_WORDS));
+    let labels = graph.input("labels", Shape::raw(objective.labels_len()));
     let tables = graph.input("tables", Shape::raw(objective.tables_len()));
     let schedule = graph.input("schedule", Shape::raw(SCHEDULE));
     let outputs = network.record(graph, image, Some(schedule))?;

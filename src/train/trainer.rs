@@ -4,7 +4,7 @@ use super::step::TrainingStep;
 use super::{Checkpoint, Fed, TrainError};
 use crate::gpu::{Gpu, Precision, ReadRing};
 use crate::infer::Images;
-use crate::kernels::loss::{LOSSES, Objective};
+use crate::kernels::loss::{self, Objective};
 use crate::kernels::optim::SCALING;
 use crate::nn::{Network, Weights};
 use crate::optim::{Optimizer, Schedule};
@@ -41,23 +41,23 @@ pub struct Upload<'a> {
     pub pixels: &'a [u8],
     /// Eight floats an image.
     pub matrices: &'a [f32],
-    /// [`LABEL_WORDS`](crate::kernels::loss::LABEL_WORDS) words an image.
+    /// What [`Objective::pack`](crate::objective::Objective::pack) gives.
     pub labels: &'a [u32],
 }
 
 /// The losses of one step, as the objective's kernels give them.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StepLosses {
     /// The step, counted from 0.
     pub step: u64,
-    /// The values in the order of [`LOSSES`].
-    pub values: [f32; LOSSES],
+    /// The contents of the `losses` buffer, which [`Objective::terms`](crate::objective::Objective::terms) names.
+    pub values: Vec<f32>,
 }
 
 impl StepLosses {
     /// The weighted sum that is minimised.
     pub fn total(&self) -> f32 {
-        self.values[6]
+        loss::total(&self.values)
     }
 }
 
@@ -102,7 +102,7 @@ impl Trainer {
         let step = TrainingStep::new(
             &setup.network,
             setup.images,
-            setup.objective,
+            setup.objective.clone(),
             setup.optimizer,
             &target,
         )?;
@@ -115,7 +115,7 @@ impl Trainer {
         plan.write(step.recorded.tables, bytemuck::cast_slice(&setup.tables))?;
         Ok(Self {
             gpu: gpu.clone(),
-            ring: ReadRing::new(gpu, 4 * LOSSES as u64, LAG).await?,
+            ring: ReadRing::new(gpu, 4 * setup.objective.losses_len() as u64, LAG).await?,
             template: weights.clone(),
             setup,
             step,
@@ -264,8 +264,7 @@ impl Trainer {
             return Ok(None);
         };
         let step = self.pending.pop_front().unwrap_or_default();
-        let mut values = [0.0; LOSSES];
-        bytemuck::cast_slice_mut(&mut values).copy_from_slice(&bytes);
+        let values = bytemuck::pod_collect_to_vec(&bytes);
         let losses = StepLosses { step, values };
         if losses.total().is_finite() {
             Ok(Some(losses))

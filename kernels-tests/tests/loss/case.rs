@@ -3,11 +3,14 @@
 use kernels_tests::harness::{compare, execute, unpad};
 use kernels_tests::loss as reference;
 use kernels_tests::random::Draw;
-use kinesic::kernels::loss as kernels;
+use kinesic::kernels::{Access, loss as kernels};
 use kinesic::objective::{
-    Form, Labels, Objective, ObjectiveConfig, Relatedness, ScaOn, StopGradient, Task, TaskKind,
-    TaskWeighting, Tasks,
+    AffectLabels, Form, Label, Labels, Objective, ObjectiveConfig, Relatedness, ScaOn,
+    StopGradient, Task, TaskKind, TaskWeighting, Tasks,
 };
+
+/// Elements of a block's scratch about the whole batch.
+const OF_BATCH: usize = 16;
 
 /// Which images of a batch carry labels.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +44,38 @@ pub const fn affect(batch: usize) -> Sizes {
     }
 }
 
+/// What is known of an image.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known {
+    pub expression: Option<u32>,
+    pub au_mask: u64,
+    pub au_value: u64,
+    pub valence_arousal: Option<[f32; 2]>,
+    pub absent: bool,
+}
+
+impl Known {
+    /// The labels of the tasks that are declared.
+    pub fn labels(&self, sizes: Sizes) -> Labels {
+        let affect = AffectLabels {
+            expression: self.expression,
+            au_mask: self.au_mask,
+            au_value: self.au_value,
+            valence_arousal: self.valence_arousal,
+        };
+        let declared = [sizes.classes, sizes.units, sizes.axes];
+        let labels: Vec<Label> = Labels::from(affect).tasks;
+        let labels = labels.into_iter().zip(declared);
+        Labels {
+            tasks: labels
+                .filter(|(_, outputs)| *outputs > 0)
+                .map(|(label, _)| label)
+                .collect(),
+            absent: self.absent,
+        }
+    }
+}
+
 /// A problem: sizes, options, tables, logits and labels.
 #[derive(Clone, Debug)]
 pub struct Case {
@@ -50,7 +85,7 @@ pub struct Case {
     pub table: Option<Relatedness>,
     /// The heads' outputs, row major: expressions, action units, valence and arousal.
     pub heads: [Vec<f64>; 3],
-    pub labels: Vec<Labels>,
+    pub labels: Vec<Known>,
 }
 
 /// What the kernels give: the losses, and the gradients without padding.
@@ -125,11 +160,17 @@ impl Case {
         matrix
     }
 
+    /// The labels of the declared tasks.
+    pub fn labels(&self) -> Vec<Labels> {
+        let labels = self.labels.iter();
+        labels.map(|label| label.labels(self.sizes)).collect()
+    }
+
     /// Runs the kernels.
     pub fn run(&self) -> Given {
         let objective = self.objective();
         let problem = objective.kernel(self.sizes.batch);
-        let words = objective.pack(&self.labels, self.sizes.batch).unwrap();
+        let words = objective.pack(&self.labels(), self.sizes.batch).unwrap();
         let logits = self.logits(problem.width);
         let (losses, grad) = execute_all(&problem, &logits, &words, objective.tables());
         let grad = unpad("grad_logits", &grad, objective.logits());
@@ -241,7 +282,7 @@ impl Case {
 
     fn reference_labels(&self) -> reference::Labels {
         let labels = self.labels.iter();
-        let unit = |label: &Labels, unit: usize| {
+        let unit = |label: &Known, unit: usize| {
             (label.au_mask >> unit & 1 == 1).then_some(label.au_value >> unit & 1 == 1)
         };
         let units = |label| (0..self.sizes.units).map(move |i| unit(label, i));
@@ -259,7 +300,7 @@ impl Case {
     }
 }
 
-/// Runs the three dispatches: the losses, and the gradients with their padding.
+/// Runs the dispatches of all blocks: the losses, and the gradients with their padding.
 pub fn execute_all(
     problem: &kernels::Objective,
     logits: &[f32],
@@ -267,14 +308,25 @@ pub fn execute_all(
     tables: &[f32],
 ) -> (Vec<f32>, Vec<f32>) {
     let labels: &[f32] = bytemuck::cast_slice(labels);
-    let [terms, reduce, grad] = problem.calls(false).unwrap();
-    let mut scratch = execute(&terms, &[logits, labels, tables]).remove(0);
-    // What only objective_reduce writes.
-    scratch.resize(problem.scratch_len(), f32::NAN);
-    let mut reduced = execute(&reduce, &[labels, &scratch]);
-    let (losses, scratch) = (reduced.remove(1), reduced.remove(0));
-    let grad = execute(&grad, &[labels, tables, &scratch]).remove(0);
-    (losses, grad)
+    let mut all_losses = vec![0.0; problem.losses_len()];
+    // What is in no block's columns must stay.
+    let mut grad = vec![f32::NAN; problem.batch * problem.width];
+    for (block, [terms, reduce, last]) in problem.calls(false).unwrap().into_iter().enumerate() {
+        let labels = &labels[problem.labels_at(block)];
+        let tables = &tables[problem.tables_at(block)];
+        let mut scratch = execute(&terms, &[logits, labels, tables]).remove(0);
+        // What only objective_reduce writes.
+        scratch.resize(scratch.len() + OF_BATCH, f32::NAN);
+        let mut reduced = execute(&reduce, &[labels, &scratch]);
+        let (losses, scratch) = (reduced.remove(1), reduced.remove(0));
+        all_losses[problem.losses_at(block)].copy_from_slice(&losses);
+        let before: &[f32] = match last.extents[3].access {
+            Access::Write => &[],
+            _ => &grad,
+        };
+        grad = execute(&last, &[labels, tables, &scratch, before]).remove(0);
+    }
+    (all_losses, grad)
 }
 
 /// A table with an empty row (neutral), an empty column and a full one where there is room, the rest drawn.
@@ -295,11 +347,11 @@ fn table(draw: &mut Draw, classes: usize, units: usize) -> Relatedness {
     Relatedness::new(&rows).unwrap()
 }
 
-fn labels(draw: &mut Draw, sizes: Sizes, carry: Carry) -> Vec<Labels> {
+fn labels(draw: &mut Draw, sizes: Sizes, carry: Carry) -> Vec<Known> {
     let one = draw.int(0..=sizes.batch - 1);
     let mut label = |image: usize| match carry {
-        Carry::None => Labels::default(),
-        Carry::One if image != one => Labels::default(),
+        Carry::None => Known::default(),
+        Carry::One if image != one => Known::default(),
         Carry::One | Carry::All => full(draw, sizes),
         Carry::Mixed => {
             let mut label = full(draw, sizes);
@@ -322,10 +374,10 @@ fn labels(draw: &mut Draw, sizes: Sizes, carry: Carry) -> Vec<Labels> {
 }
 
 /// Every label that the sizes allow.
-fn full(draw: &mut Draw, sizes: Sizes) -> Labels {
+fn full(draw: &mut Draw, sizes: Sizes) -> Known {
     let mask = u64::MAX.checked_shr(64 - sizes.units as u32).unwrap_or(0);
     let on = (0..sizes.units).fold(0, |on, unit| on | u64::from(draw.chance(0.3)) << unit);
-    Labels {
+    Known {
         expression: (sizes.classes > 0).then(|| draw.int(0..=sizes.classes - 1) as u32),
         au_mask: mask,
         au_value: on,

@@ -4,8 +4,8 @@ use crate::case::execute_all;
 use kernels_tests::harness::unpad;
 use kernels_tests::random::{uniform, uniforms};
 use kinesic::objective::{
-    ACTION_UNITS, EXPRESSIONS, Form, Labels, MatchingTable, Objective, ObjectiveConfig,
-    Relatedness, Tasks,
+    ACTION_UNITS, AffectLabels, EXPRESSIONS, Form, Labels, MatchingTable, Objective,
+    ObjectiveConfig, Relatedness, Tasks,
 };
 use serde_json::Value;
 use std::path::Path;
@@ -30,10 +30,10 @@ fn numbers(value: &Value) -> Vec<f64> {
 
 /// The labels of reference.py's `batch`.
 fn labels(batch: usize, seed: u64) -> Vec<Labels> {
-    let label = |image: usize| {
+    let label = |image: usize| -> Labels {
         let at = image as u64;
         let kind = image % 4;
-        let mut label = Labels::default();
+        let mut label = AffectLabels::default();
         if kind == 0 || kind == 3 {
             let u = uniform("label.expression", at, seed);
             label.expression = Some(((u + 1.0) / 2.0 * 7.0) as u32);
@@ -51,7 +51,7 @@ fn labels(batch: usize, seed: u64) -> Vec<Labels> {
             let y = |axis| uniform("label.va", 2 * at + axis, seed) as f32;
             label.valence_arousal = Some([y(0), y(1)]);
         }
-        label
+        label.into()
     };
     (0..batch).map(label).collect()
 }

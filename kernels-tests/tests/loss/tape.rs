@@ -3,7 +3,6 @@
 use crate::case::{Carry, Case, affect};
 use kernels_tests::harness::{gpu, unpad};
 use kernels_tests::random::Draw;
-use kinesic::kernels::loss::LABEL_WORDS;
 use kinesic::objective::{MatchingTable, ScaOn};
 use kinesic::tape::ops::Objective;
 use kinesic::tape::{Graph, Plan, Recording, Shape, Store, Target};
@@ -17,17 +16,18 @@ fn a_plan_gives_the_bits_of_the_kernels() {
     case.config.matching_table = MatchingTable::Weighted;
     let objective = case.objective();
     let problem = objective.kernel(batch);
+    assert_eq!(problem.blocks.len(), 1);
 
     let mut graph = Graph::new();
     let logits = graph.input("logits", Shape::rows(&[batch, objective.logits()]));
-    let labels = graph.input("labels", Shape::raw(batch * LABEL_WORDS));
+    let labels = graph.input("labels", Shape::raw(problem.labels_len()));
     let tables = graph.input("tables", Shape::raw(problem.tables_len()));
     let inputs = [logits, labels, tables];
-    let outputs = graph.record(Objective(problem), &inputs).unwrap();
+    let outputs = graph.record(Objective(problem.clone()), &inputs).unwrap();
     let recording = Recording::new(graph, &outputs, &Target::of(gpu())).unwrap();
     assert_eq!(recording.steps.len(), 3);
 
-    let words = objective.pack(&case.labels, batch).unwrap();
+    let words = objective.pack(&case.labels(), batch).unwrap();
     let (losses, grad) = gpu()
         .block_on(async {
             let store = Store::new(gpu(), &recording, true).await?;

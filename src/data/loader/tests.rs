@@ -1,5 +1,6 @@
 use super::*;
 use crate::data::{Prefetch, Table};
+use crate::objective::Label;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -25,7 +26,7 @@ fn database(folder: &Path, name: &str, images: usize, broken: &[usize]) -> Datab
     let mut rows = Table::read(&path).unwrap().rows;
     // The label tells the number too.
     for row in &mut rows {
-        row.labels.au_mask = u64::from(row.identity.unwrap());
+        row.labels.tasks = vec![Label::Class(row.identity.unwrap())];
     }
     Database {
         name: name.to_owned(),
@@ -42,7 +43,8 @@ fn shown(batch: &Batch) -> Vec<(u8, usize)> {
         .map(|(pixels, labels)| {
             let number = usize::from(pixels[0]) + 256 * usize::from(pixels[1]);
             assert_eq!(pixels, pixels[..3].repeat(SIZE * SIZE));
-            assert_eq!(labels.au_mask, number as u64, "the label of another image");
+            let label = Label::Class(number as u32);
+            assert_eq!(labels.get(0), label, "the label of another image");
             (pixels[2], number)
         })
         .collect()

@@ -44,7 +44,7 @@ impl Classes {
     fn label<'a>(self, row: &Row, table: &'a Table) -> Option<&'a str> {
         let (number, names) = match self {
             Self::Expression => {
-                let class = row.labels.expression? as usize;
+                let class = row.affect.expression? as usize;
                 return EXPRESSIONS.get(class).copied();
             }
             Self::Compound => (row.compound?, &table.compounds),
@@ -66,7 +66,7 @@ impl Detections {
     /// Which are annotated and which are on, as bits.
     fn labels(self, row: &Row) -> [u64; 2] {
         match self {
-            Self::ActionUnits => [row.labels.au_mask, row.labels.au_value],
+            Self::ActionUnits => [row.affect.au_mask, row.affect.au_value],
             Self::Attributes => row.attributes,
         }
     }

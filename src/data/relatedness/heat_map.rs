@@ -266,8 +266,8 @@ mod tests {
     #[test]
     fn cells_have_their_shade_and_marks_their_frame() {
         let mut row = Row::unlabelled(PathBuf::from("a.png"));
-        row.labels.expression = Some(4);
-        (row.labels.au_mask, row.labels.au_value) = (0x1ffff, 1 << 8);
+        row.affect.expression = Some(4);
+        (row.affect.au_mask, row.affect.au_value) = (0x1ffff, 1 << 8);
         let table = Table {
             rows: vec![row],
             ..Table::default()

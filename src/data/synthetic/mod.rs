@@ -26,7 +26,7 @@ mod tests;
 use super::{DataError, relatedness};
 use crate::kernels::face::Face;
 use crate::objective::compound::DU2014;
-use crate::objective::{ACTION_UNITS, EXPRESSIONS, Labels, Relatedness};
+use crate::objective::{ACTION_UNITS, AffectLabels, EXPRESSIONS, Relatedness};
 use draw::Draw;
 use identity::Person;
 use std::ops::Range;
@@ -76,8 +76,8 @@ pub struct Picture {
 
 impl Truth {
     /// All labels of case study (i): the expression where it is a basic one, all action units, valence and arousal.
-    pub fn labels(&self) -> Labels {
-        Labels {
+    pub fn labels(&self) -> AffectLabels {
+        AffectLabels {
             expression: match self.shown {
                 // Seven classes.
                 #[allow(clippy::cast_possible_truncation)]
@@ -87,7 +87,6 @@ impl Truth {
             au_mask: (1 << ACTION_UNITS.len()) - 1,
             au_value: bits(&self.action_units),
             valence_arousal: Some(self.valence_arousal),
-            absent: false,
         }
     }
 

@@ -1,7 +1,8 @@
 //! What the columns of a table hold, and what their cells may say.
 
+use super::Wanted;
 use crate::data::{DataError, nearest};
-use crate::objective::{ACTION_UNITS, EXPRESSIONS, Labels};
+use crate::objective::{ACTION_UNITS, AffectLabels, EXPRESSIONS};
 use std::path::Path;
 
 /// Bits for attributes.
@@ -40,6 +41,10 @@ pub(super) enum Column {
     Split,
     /// By its bit.
     Attribute(usize),
+    /// The classes of a task, by its number among the table's.
+    Class(usize),
+    /// The values of a task, by its number among the table's.
+    Value(usize),
     Ignored,
 }
 
@@ -81,26 +86,32 @@ pub(super) struct Cells<'c> {
     path: &'c Path,
     pub(super) line: usize,
     pub(super) image: Option<&'c str>,
-    pub(super) labels: Labels,
+    pub(super) labels: AffectLabels,
     pub(super) affect: [Option<f32>; 2],
     pub(super) compound: Option<&'c str>,
     pub(super) identity: Option<&'c str>,
     pub(super) attributes: [u64; 2],
+    /// By column of classes that a task asked for.
+    pub(super) classes: Vec<Option<&'c str>>,
+    /// By column of values that a task asked for.
+    pub(super) values: Vec<Option<f32>>,
     pub(super) face: [Option<f32>; 4],
     pub(super) split: Option<&'c str>,
 }
 
 impl<'c> Cells<'c> {
-    pub(super) fn new(path: &'c Path, line: usize) -> Self {
+    pub(super) fn new(path: &'c Path, line: usize, wanted: &Wanted) -> Self {
         Self {
             path,
             line,
             image: None,
-            labels: Labels::default(),
+            labels: AffectLabels::default(),
             affect: [None; 2],
             compound: None,
             identity: None,
             attributes: [0; 2],
+            classes: vec![None; wanted.classes.len()],
+            values: vec![None; wanted.values.len()],
             face: [None; 4],
             split: None,
         }
@@ -137,6 +148,8 @@ impl<'c> Cells<'c> {
                 self.attributes[0] |= 1 << attribute;
                 self.attributes[1] |= on << attribute;
             }
+            Column::Class(number) => self.classes[number] = Some(cell),
+            Column::Value(number) => self.values[number] = Some(number_cell(cell).map_err(error)?),
             Column::Compound => self.compound = Some(cell),
             Column::Identity => self.identity = Some(cell),
             Column::Face(side) => self.face[side] = Some(pixels(cell, side >= 2).map_err(error)?),
@@ -161,6 +174,13 @@ fn attribute_cell(name: &str) -> String {
     format!(
         "0, 1 or empty, as the column is taken for an attribute (did you mean the column `{nearest}`?)"
     )
+}
+
+fn number_cell(cell: &str) -> Result<f32, String> {
+    match cell.parse::<f32>() {
+        Ok(value) if value.is_finite() => Ok(value),
+        _ => Err("a finite number, or empty".to_owned()),
+    }
 }
 
 fn affect(cell: &str) -> Result<f32, String> {

@@ -1,13 +1,15 @@
 //! Tables of annotations: CSV with a header, or JSON Lines.
 
 mod column;
+mod labels;
 mod pairs;
 mod records;
 
+pub use labels::{Labelled, Wanted};
 pub use pairs::{Pair, read_pairs};
 
 use super::DataError;
-use crate::objective::Labels;
+use crate::objective::{AffectLabels, Labels};
 use column::{Cells, Column};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,6 +25,10 @@ pub struct Table {
     pub compounds: Vec<String>,
     /// The names of attributes, by their bit in [`Row::attributes`].
     pub attributes: Vec<String>,
+    /// The columns of classes that were asked for: their names, and those of the classes by the numbers in [`Row::classes`].
+    pub classes: Vec<(String, Vec<String>)>,
+    /// The columns of values that were asked for.
+    pub values: Vec<String>,
     /// The names of splits, by the number in [`Row::split`].
     pub splits: Vec<String>,
     /// What was ignored, each said once.
@@ -37,13 +43,19 @@ pub struct Row {
     /// The image.
     pub image: PathBuf,
     /// Expression, action units, valence and arousal.
-    pub labels: Labels,
+    pub affect: AffectLabels,
     /// The compound expression.
     pub compound: Option<u32>,
     /// The person.
     pub identity: Option<u32>,
     /// Which attributes are annotated, and which of them are on.
     pub attributes: [u64; 2],
+    /// The classes in the columns that were asked for.
+    pub classes: Vec<Option<u32>>,
+    /// The values in the columns that were asked for.
+    pub values: Vec<Option<f32>>,
+    /// The labels of the tasks, which [`Table::label`] finds; none before.
+    pub labels: Labels,
     /// The face's box in pixels: x, y, width, height.
     pub face: Option<[f32; 4]>,
     /// The split.
@@ -56,10 +68,13 @@ impl Row {
         Self {
             line: 0,
             image,
-            labels: Labels::default(),
+            affect: AffectLabels::default(),
             compound: None,
             identity: None,
             attributes: [0; 2],
+            classes: Vec::new(),
+            values: Vec::new(),
+            labels: Labels::default(),
             face: None,
             split: None,
         }
@@ -76,8 +91,17 @@ impl Table {
     /// # Errors
     /// [`DataError`] with file and line.
     pub fn read(path: &Path) -> Result<Self, DataError> {
+        Self::read_for(path, &Wanted::default())
+    }
+
+    /// As [`Table::read`], with columns that tasks of other names ask for: a column of classes takes any text, a column of values
+    /// any finite number.
+    ///
+    /// # Errors
+    /// As [`Table::read`].
+    pub fn read_for(path: &Path, wanted: &Wanted) -> Result<Self, DataError> {
         let text = records::text(path)?;
-        let mut reader = Reader::new(path);
+        let mut reader = Reader::new(path, wanted);
         match path.extension().and_then(|ending| ending.to_str()) {
             Some("jsonl" | "ndjson") => reader.json_lines(&text)?,
             _ => reader.csv(&text)?,
@@ -89,9 +113,13 @@ impl Table {
     /// several splits.
     ///
     /// # Errors
-    /// As [`Table::read`], and [`DataError::Split`] for a split that the table does not have.
-    pub fn read_split(path: &Path, split: Option<&str>) -> Result<Self, DataError> {
-        let mut table = Self::read(path)?;
+    /// As [`Table::read_for`], and [`DataError::Split`] for a split that the table does not have.
+    pub fn read_split(
+        path: &Path,
+        split: Option<&str>,
+        wanted: &Wanted,
+    ) -> Result<Self, DataError> {
+        let mut table = Self::read_for(path, wanted)?;
         let Some(asked) = split else {
             if table.splits.len() > 1 {
                 table.warnings.push(format!(
@@ -141,10 +169,12 @@ impl Names {
 struct Reader<'a> {
     path: &'a Path,
     folder: &'a Path,
+    wanted: &'a Wanted,
     rows: Vec<Row>,
     identities: Names,
     compounds: Names,
     splits: Names,
+    classes: Vec<Names>,
     attributes: Vec<String>,
     warnings: Vec<String>,
     /// The first line with one of valence and arousal, and how many there are.
@@ -152,11 +182,13 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(path: &'a Path) -> Self {
+    fn new(path: &'a Path, wanted: &'a Wanted) -> Self {
         Self {
             path,
             folder: path.parent().unwrap_or(Path::new("")),
+            wanted,
             rows: Vec::new(),
+            classes: wanted.classes.iter().map(|_| Names::default()).collect(),
             identities: Names::default(),
             compounds: Names::default(),
             splits: Names::default(),
@@ -178,8 +210,13 @@ impl<'a> Reader<'a> {
                 self.path.display()
             ));
         }
+        let classes = self.wanted.classes.iter().cloned();
         Ok(Table {
             rows: self.rows,
+            classes: classes
+                .zip(self.classes.into_iter().map(Names::into_vec))
+                .collect(),
+            values: self.wanted.values.clone(),
             identities: self.identities.into_vec(),
             compounds: self.compounds.into_vec(),
             attributes: self.attributes,
@@ -206,7 +243,7 @@ impl<'a> Reader<'a> {
         }
         for record in records {
             let record = record?;
-            let mut cells = Cells::new(self.path, record.line);
+            let mut cells = Cells::new(self.path, record.line, self.wanted);
             for ((column, name), cell) in columns.iter().zip(&names).zip(&record.cells) {
                 cells.take(*column, name, cell)?;
             }
@@ -225,7 +262,7 @@ impl<'a> Reader<'a> {
             let names: Vec<String> = pairs.iter().map(|(name, _)| name.clone()).collect();
             let columns: Vec<Column> = names.iter().map(|name| self.column(name)).collect();
             records::refuse_duplicates(self.path, line, &columns, &names)?;
-            let mut cells = Cells::new(self.path, line);
+            let mut cells = Cells::new(self.path, line, self.wanted);
             for (column, (name, cell)) in columns.iter().zip(&pairs) {
                 cells.take(*column, name, cell)?;
             }
@@ -236,6 +273,9 @@ impl<'a> Reader<'a> {
 
     /// What a column holds; says once what is ignored.
     fn column(&mut self, name: &str) -> Column {
+        if let Some(column) = self.wanted.column(name) {
+            return column;
+        }
         let ignored = match Column::known(name) {
             Some(Column::UnknownUnit) => {
                 format!("`{name}` is not among the model's action units and is ignored")
@@ -282,10 +322,15 @@ impl<'a> Reader<'a> {
             [None, None, None, None] => None,
             _ => return Err(row("a face box is x, y, w and h: give all or none")),
         };
+        let classes = cells.classes.iter().zip(&mut self.classes);
+        let classes = classes.map(|(cell, names)| cell.map(|name| names.number(name)));
         self.rows.push(Row {
             line,
             image: self.folder.join(image),
-            labels,
+            affect: labels,
+            classes: classes.collect(),
+            values: cells.values,
+            labels: Labels::default(),
             compound: cells.compound.map(|name| self.compounds.number(name)),
             identity: cells.identity.map(|name| self.identities.number(name)),
             attributes: cells.attributes,

@@ -37,21 +37,20 @@ fn every_column_is_read() {
     assert!(a.image.is_absolute() && a.image.ends_with("a/b.png"));
     assert_eq!((a.line, c.line, d.line), (2, 3, 4));
     assert_eq!(
-        a.labels,
-        Labels {
+        a.affect,
+        AffectLabels {
             expression: Some(3),
             au_mask: 1 << unit(1) | 1 << unit(12),
             au_value: 1 << unit(1),
             valence_arousal: Some([-0.5, 1.0]),
-            absent: false,
         }
     );
     assert_eq!(
-        (c.labels.au_mask, c.labels.au_value),
+        (c.affect.au_mask, c.affect.au_value),
         (1 << unit(12), 1 << unit(12))
     );
     assert_eq!(
-        (c.labels.expression, c.labels.valence_arousal),
+        (c.affect.expression, c.affect.valence_arousal),
         (None, None)
     );
     assert_eq!((a.face, c.face), (Some([1.0, 2.0, 30.0, 40.5]), None));
@@ -81,10 +80,10 @@ fn json_lines_say_the_same() {
     .unwrap();
     let [a, b] = &table.rows[..] else { panic!() };
     assert_eq!((a.line, b.line), (1, 3));
-    assert_eq!(a.labels.expression, Some(5));
-    assert_eq!(a.labels.valence_arousal, Some([0.25, -1.0]));
-    assert_eq!(a.labels.au_value, 1 << unit(4));
-    assert_eq!((b.labels, b.attributes), (Labels::default(), [1, 0]));
+    assert_eq!(a.affect.expression, Some(5));
+    assert_eq!(a.affect.valence_arousal, Some([0.25, -1.0]));
+    assert_eq!(a.affect.au_value, 1 << unit(4));
+    assert_eq!((b.affect, b.attributes), (AffectLabels::default(), [1, 0]));
     assert_eq!(table.identities, ["7"]);
 }
 
@@ -210,8 +209,8 @@ fn rejects_what_is_no_table() {
 #[test]
 fn what_is_ignored_is_said_once() {
     let table = read("image,AU27,au2,valence,arousal\na.png,1,1,0.5,\nb.png,1,0,,0.5\n").unwrap();
-    assert_eq!(table.rows[0].labels.au_mask, 1 << unit(2));
-    assert_eq!(table.rows[0].labels.valence_arousal, None);
+    assert_eq!(table.rows[0].affect.au_mask, 1 << unit(2));
+    assert_eq!(table.rows[0].affect.valence_arousal, None);
     assert_eq!(table.warnings.len(), 2, "{:?}", table.warnings);
     assert!(table.warnings[0].contains("`AU27` is not among"));
     assert!(table.warnings[1].contains("table.csv:2:") && table.warnings[1].contains("(2 rows)"));
@@ -238,20 +237,25 @@ fn a_split_is_chosen_by_name() {
         "image,split\na.png,train\nb.png,test\nc.png,train\nd.png,\n",
     )
     .unwrap();
-    let train = Table::read_split(&path, Some("train")).unwrap();
+    let train = Table::read_split(&path, Some("train"), &Wanted::default()).unwrap();
     let lines: Vec<_> = train.rows.iter().map(|row| row.line).collect();
     assert_eq!(lines, [2, 4]);
     assert!(train.warnings.is_empty());
-    let all = Table::read_split(&path, None).unwrap();
+    let all = Table::read_split(&path, None, &Wanted::default()).unwrap();
     assert_eq!((all.rows.len(), all.warnings.len()), (4, 1));
-    let error = message(Table::read_split(&path, Some("val")).unwrap_err());
+    let error = message(Table::read_split(&path, Some("val"), &Wanted::default()).unwrap_err());
     assert!(
         error.contains("`val`; the table has: train, test"),
         "{error}"
     );
     std::fs::write(&path, "image\na.png\n").unwrap();
-    assert!(Table::read_split(&path, None).unwrap().warnings.is_empty());
-    let error = message(Table::read_split(&path, Some("val")).unwrap_err());
+    assert!(
+        Table::read_split(&path, None, &Wanted::default())
+            .unwrap()
+            .warnings
+            .is_empty()
+    );
+    let error = message(Table::read_split(&path, Some("val"), &Wanted::default()).unwrap_err());
     assert!(error.contains("no column `split`"), "{error}");
 }
 

@@ -1,7 +1,7 @@
 //! What the network says of one face, as a panel beside the picture.
 
 use super::pen::Pen;
-use crate::infer::Prediction;
+use crate::infer::{Answer, Prediction};
 use crate::picture::PictureError;
 use plotters::prelude::RGBColor;
 use plotters::style::text_anchor::HPos;
@@ -13,7 +13,7 @@ const INNER: f64 = WIDTH - 2.0 * MARGIN;
 /// The distance of two bars.
 const LINE: f64 = 18.0;
 const TEXT: f64 = 14.0;
-/// Columns of action units that fit; more outputs (attributes) are listed instead.
+/// Columns of action units, or lines of classes, that fit; of more outputs the likeliest are listed instead.
 const COLUMNS: usize = 20;
 /// Names that a list shows.
 const LISTED: usize = 8;
@@ -25,25 +25,36 @@ const OFF: RGBColor = RGBColor(160, 168, 176);
 
 /// A panel's height in units: it depends on the tasks alone, so all faces of a model have equal panels.
 pub(super) fn height(prediction: &Prediction) -> f64 {
-    let mut height = 2.0 * MARGIN + 26.0;
-    height += prediction.expression.len() as f64 * LINE;
-    height += match &prediction.action_units {
-        units if units.is_empty() => 0.0,
-        units if columns(units) => 92.0,
-        _ => 26.0 + LISTED as f64 * LINE,
-    };
-    height
-        + if prediction.valence.is_some() {
-            122.0
-        } else {
-            0.0
+    let answers = prediction.tasks.iter().map(|(_, answer)| answer);
+    2.0 * MARGIN + 26.0 + answers.map(section).sum::<f64>()
+}
+
+/// The height of what is said for a task.
+fn section(answer: &Answer) -> f64 {
+    match answer {
+        Answer::Classes(classes) if classes.len() <= COLUMNS => classes.len() as f64 * LINE,
+        Answer::Detections(units) if columns(units) => 92.0,
+        Answer::Classes(_) | Answer::Likeliest(_) | Answer::Detections(_) => {
+            26.0 + LISTED as f64 * LINE
         }
+        Answer::Values(values) if dialled(values) => 122.0,
+        Answer::Values(values) => values.len() as f64 * LINE,
+    }
+}
+
+/// Whether values are those of the dial.
+fn dialled(values: &[(String, f32)]) -> bool {
+    matches!(values, [(x, _), (y, _)] if x == "valence" && y == "arousal")
 }
 
 /// The headline of a face.
 pub(super) fn headline(number: usize, prediction: &Prediction) -> String {
     let (name, p) = prediction.top();
-    if prediction.expression.is_empty() {
+    if prediction
+        .tasks
+        .iter()
+        .all(|(_, answer)| answer.top().is_none())
+    {
         return number.to_string();
     }
     format!("{number}  {name} {}", percent(p))
@@ -68,7 +79,9 @@ fn share(p: f32) -> f64 {
 
 /// Whether the outputs are action units (`au1`, `au12`) and few enough for a column each.
 fn columns(units: &[(String, f32)]) -> bool {
-    units.len() <= COLUMNS && units.iter().all(|(name, _)| number(name).is_some())
+    !units.is_empty()
+        && units.len() <= COLUMNS
+        && units.iter().all(|(name, _)| number(name).is_some())
 }
 
 fn number(name: &str) -> Option<&str> {
@@ -93,22 +106,43 @@ pub(super) fn draw(
         HPos::Left,
     )?;
     y += 26.0;
-    for (name, p) in &prediction.expression {
-        bar(pen, (x, y), 92.0, (name, *p), color)?;
-        y += LINE;
-    }
-    if columns(&prediction.action_units) && !prediction.action_units.is_empty() {
-        unit_columns(pen, (x, y), &prediction.action_units, color)?;
-        y += 92.0;
-    } else if !prediction.action_units.is_empty() {
-        attribute_list(pen, (x, y), &prediction.action_units, color)?;
-        y += 26.0 + LISTED as f64 * LINE;
-    }
-    if let Some(valence) = prediction.valence {
-        let axes = (valence, prediction.arousal.unwrap_or(f32::NAN));
-        dial(pen, (x, y), axes, prediction.compound, color)?;
+    for (_, answer) in &prediction.tasks {
+        match answer {
+            Answer::Detections(units) if columns(units) => {
+                unit_columns(pen, (x, y), units, color)?;
+            }
+            Answer::Classes(classes) if classes.len() <= COLUMNS => {
+                for (line, (name, p)) in classes.iter().enumerate() {
+                    let place = (x, y + LINE * line as f64);
+                    bar(pen, place, 92.0, (name, *p), color)?;
+                }
+            }
+            Answer::Classes(outputs) | Answer::Likeliest(outputs) | Answer::Detections(outputs) => {
+                likeliest(pen, (x, y), outputs, color)?;
+            }
+            Answer::Values(values) if dialled(values) => {
+                let axes = (values[0].1, values[1].1);
+                dial(pen, (x, y), axes, prediction.compound, color)?;
+            }
+            Answer::Values(values) => {
+                for (line, (name, value)) in values.iter().enumerate() {
+                    let middle = y + LINE * (line as f64 + 0.5);
+                    pen.text(&signed(name, *value), (x, middle), TEXT, INK, HPos::Left)?;
+                }
+            }
+        }
+        y += section(answer);
     }
     Ok(())
+}
+
+/// A value with its name.
+fn signed(name: &str, value: f32) -> String {
+    if value.is_finite() {
+        format!("{name} {value:+.2}")
+    } else {
+        format!("{name} ?")
+    }
 }
 
 /// A name in `room` units, a bar and a percentage.
@@ -154,8 +188,8 @@ fn unit_columns(
     Ok(())
 }
 
-/// The most probable outputs as bars: for attributes, which are many and have long names.
-fn attribute_list(
+/// The most probable outputs as bars: for attributes and people, which are many and have long names.
+fn likeliest(
     pen: &Pen<'_>,
     (x, y): (f64, f64),
     units: &[(String, f32)],
@@ -205,22 +239,15 @@ fn dial(
         pen.circle(dot, 4.0, color, true)?;
     }
     let left = x + 2.0 * radius + 16.0;
-    let axis = |name: &str, value: f32| {
-        if value.is_finite() {
-            format!("{name} {value:+.2}")
-        } else {
-            format!("{name} ?")
-        }
-    };
     pen.text(
-        &axis("valence", valence),
+        &signed("valence", valence),
         (left, center.1 - 30.0),
         TEXT,
         INK,
         HPos::Left,
     )?;
     pen.text(
-        &axis("arousal", arousal),
+        &signed("arousal", arousal),
         (left, center.1 - 12.0),
         TEXT,
         INK,

@@ -1,4 +1,5 @@
 use super::*;
+use crate::infer::Answer;
 
 fn prediction() -> Prediction {
     let named = |names: &[&str], first: f32| {
@@ -9,30 +10,42 @@ fn prediction() -> Prediction {
             .map(|(at, name)| ((*name).to_owned(), value(at)))
             .collect()
     };
+    let classes: Vec<(String, f32)> = named(
+        &[
+            "happiness",
+            "surprise",
+            "neutral",
+            "anger",
+            "disgust",
+            "fear",
+            "sadness",
+        ],
+        0.87,
+    );
+    let units = named(
+        &[
+            "au12", "au25", "au6", "au1", "au2", "au4", "au5", "au7", "au9", "au10", "au14",
+            "au15", "au17", "au20", "au23", "au24", "au26",
+        ],
+        0.96,
+    );
+    let axes = vec![("valence".to_owned(), 0.62), ("arousal".to_owned(), -0.35)];
     Prediction {
-        expression: named(
-            &[
-                "happiness",
-                "surprise",
-                "neutral",
-                "anger",
-                "disgust",
-                "fear",
-                "sadness",
-            ],
-            0.87,
-        ),
-        action_units: named(
-            &[
-                "au12", "au25", "au6", "au1", "au2", "au4", "au5", "au7", "au9", "au10", "au14",
-                "au15", "au17", "au20", "au23", "au24", "au26",
-            ],
-            0.96,
-        ),
-        valence: Some(0.62),
-        arousal: Some(-0.35),
+        tasks: vec![
+            ("expression".to_owned(), Answer::Classes(classes)),
+            ("action_units".to_owned(), Answer::Detections(units)),
+            ("valence_arousal".to_owned(), Answer::Values(axes)),
+        ],
         compound: Some("happily surprised"),
     }
+}
+
+fn axes(valence: f32, arousal: f32) -> (String, Answer) {
+    let values = vec![
+        ("valence".to_owned(), valence),
+        ("arousal".to_owned(), arousal),
+    ];
+    ("valence_arousal".to_owned(), Answer::Values(values))
 }
 
 fn photo(width: u32, height: u32) -> RgbImage {
@@ -124,8 +137,11 @@ fn without_faces_the_photo_comes_back() {
 fn bars_and_columns_are_as_long_as_their_values() {
     let lone = |p: f32| {
         let prediction = Prediction {
-            expression: vec![("a".to_owned(), p)],
-            ..Prediction::default()
+            tasks: vec![(
+                "expression".to_owned(),
+                Answer::Classes(vec![("a".to_owned(), p)]),
+            )],
+            compound: None,
         };
         let drawn = overlay(
             &photo(400, 400),
@@ -151,9 +167,8 @@ fn bars_and_columns_are_as_long_as_their_values() {
 fn the_dial_puts_valence_right_and_arousal_up() {
     let at = |valence: f32, arousal: f32| {
         let prediction = Prediction {
-            valence: Some(valence),
-            arousal: Some(arousal),
-            ..Prediction::default()
+            tasks: vec![axes(valence, arousal)],
+            compound: None,
         };
         let drawn = overlay(
             &photo(400, 400),
@@ -200,9 +215,11 @@ fn odd_predictions_are_drawn() {
         })
         .collect();
     let prediction = Prediction {
-        action_units: attributes,
-        valence: Some(f32::NAN),
-        ..Prediction::default()
+        tasks: vec![
+            ("attributes".to_owned(), Answer::Detections(attributes)),
+            axes(f32::NAN, 0.5),
+        ],
+        compound: None,
     };
     let bounds = [
         [f32::NAN; 4],

@@ -1,6 +1,6 @@
 //! The values of the objective and the moments of the batch.
 
-use super::{LABEL_WORDS, LOSSES, Objective, TaskWeighting};
+use super::{LABEL_WORDS, LOSSES, Problem, TaskWeighting};
 use crate::gpu::{Shader, Variant};
 use crate::kernels::{Access, Call, Kernel, KernelError, narrow, params, shader};
 
@@ -17,17 +17,17 @@ params!(Params {
     uncertainty: u32,
 });
 
-pub(super) fn call(problem: &Objective) -> Result<Call, KernelError> {
-    let weights = &problem.weights;
+pub(super) fn call(problem: &Problem) -> Result<Call, KernelError> {
+    let weights = &problem.block.weights;
     let params = Params {
         batch: narrow(SHADER.name, problem.batch)?,
-        rows: narrow(SHADER.name, problem.rows())?,
+        rows: narrow(SHADER.name, problem.block.rows())?,
         weight_expression: weights.expression,
         weight_action_units: weights.action_units,
         weight_valence_arousal: weights.valence_arousal,
         weight_distribution_matching: weights.distribution_matching,
         weight_soft_co_annotation: weights.soft_co_annotation,
-        uncertainty: u32::from(problem.task_weighting == TaskWeighting::Uncertainty),
+        uncertainty: u32::from(problem.block.task_weighting == TaskWeighting::Uncertainty),
     };
     Ok(Call::new(SHADER, Variant::new(), &params, 1)?
         .bind("labels", Access::Read, problem.batch * LABEL_WORDS)

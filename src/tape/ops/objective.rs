@@ -1,13 +1,14 @@
 //! The multi-task objective as one operation: its gradient is its second output.
 
 use super::{OpSpec, no_gradient};
-use crate::kernels::loss::{LABEL_WORDS, LOSSES, Objective as Kernels};
+use crate::kernels::loss::Objective as Kernels;
 use crate::tape::{Graph, Lowering, Node, Shape, TapeError, Value};
+use std::ops::Range;
 
-/// The objective and its gradient. Inputs `logits` `[N, outputs]`, `labels`, `tables` (see
+/// The objective and its gradient, three dispatches a block. Inputs `logits` `[N, outputs]`, `labels`, `tables` (see
 /// [`kernels::loss::Objective`](crate::kernels::loss::Objective)); outputs `grad_logits`, which seeds
 /// [`Graph::gradients`], and `losses`.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Objective(pub Kernels);
 
 impl OpSpec for Objective {
@@ -18,7 +19,7 @@ impl OpSpec for Objective {
     fn outputs(&self, layer: &str, inputs: &[&Shape]) -> Result<Vec<Shape>, TapeError> {
         let expected = [
             ("logits", self.0.batch * self.0.width),
-            ("labels", self.0.batch * LABEL_WORDS),
+            ("labels", self.0.labels_len()),
             ("tables", self.0.tables_len()),
         ];
         for ((input, len), shape) in expected.into_iter().zip(inputs) {
@@ -32,7 +33,7 @@ impl OpSpec for Objective {
                 });
             }
         }
-        Ok(vec![inputs[0].clone(), Shape::raw(LOSSES)])
+        Ok(vec![inputs[0].clone(), Shape::raw(self.0.losses_len())])
     }
 
     fn gradient(
@@ -46,13 +47,20 @@ impl OpSpec for Objective {
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), TapeError> {
-        let [logits, labels, tables] = [0, 1, 2].map(|index| lowering.input(index));
-        let [grad_logits, losses] = [0, 1].map(|index| lowering.output(index));
+        let (logits, grad_logits) = (lowering.input(0), lowering.output(0));
         let scratch = lowering.scratch(self.0.scratch_len());
-        let [terms, reduce, grad] = lowering.check(self.0.calls(lowering.is_scaled()))?;
-        lowering.call(Ok(terms), &[logits, labels, tables, scratch])?;
-        lowering.call(Ok(reduce), &[labels, scratch, losses])?;
         let scaling = lowering.scaling();
-        lowering.call(Ok(grad), &[labels, tables, scratch, grad_logits, scaling])
+        let calls = lowering.check(self.0.calls(lowering.is_scaled()))?;
+        for (block, [terms, reduce, grad]) in calls.into_iter().enumerate() {
+            let part = |input, range: Range<usize>| lowering.part(input, range.start, range.len());
+            let labels = part(1, self.0.labels_at(block));
+            let tables = part(2, self.0.tables_at(block));
+            let losses = self.0.losses_at(block);
+            let losses = lowering.output_part(1, losses.start, losses.len());
+            lowering.call(Ok(terms), &[logits, labels, tables, scratch])?;
+            lowering.call(Ok(reduce), &[labels, scratch, losses])?;
+            lowering.call(Ok(grad), &[labels, tables, scratch, grad_logits, scaling])?;
+        }
+        Ok(())
     }
 }

@@ -1,33 +1,91 @@
-//! Metrics of valence and arousal.
+//! Metrics of continuous values such as valence and arousal.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Metrics of valence and arousal.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Metrics of the values of a continuous task. A map of `ccc_NAME`, `pcc_NAME` and `rmse_NAME` where it is written.
+#[derive(Clone, Debug, PartialEq)]
 pub struct AxisMetrics {
-    /// Concordance correlation coefficient, see [`ccc`]. Chance is 0.
-    pub ccc_valence: f64,
-    /// The same of arousal.
-    pub ccc_arousal: f64,
-    /// Pearson's correlation coefficient, see [`pcc`].
-    pub pcc_valence: f64,
-    /// The same of arousal.
-    pub pcc_arousal: f64,
-    /// Root of the mean squared error.
-    pub rmse_valence: f64,
-    /// The same of arousal.
-    pub rmse_arousal: f64,
+    /// The values in the order of the task's outputs.
+    pub axes: Vec<Axis>,
 }
 
-/// The metrics of (prediction, label) pairs of both axes; `None` without any.
-pub(super) fn axis_metrics([valence, arousal]: &[Vec<(f64, f64)>; 2]) -> Option<AxisMetrics> {
-    (!valence.is_empty() && !arousal.is_empty()).then(|| AxisMetrics {
-        ccc_valence: ccc(valence),
-        ccc_arousal: ccc(arousal),
-        pcc_valence: pcc(valence),
-        pcc_arousal: pcc(arousal),
-        rmse_valence: rmse(valence),
-        rmse_arousal: rmse(arousal),
+/// Metrics of one value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Axis {
+    /// The output's name.
+    pub name: String,
+    /// Concordance correlation coefficient, see [`ccc`]. Chance is 0.
+    pub ccc: f64,
+    /// Pearson's correlation coefficient, see [`pcc`].
+    pub pcc: f64,
+    /// Root of the mean squared error.
+    pub rmse: f64,
+}
+
+impl AxisMetrics {
+    /// The metrics of the output of a name.
+    pub fn get(&self, name: &str) -> Option<&Axis> {
+        self.axes.iter().find(|axis| axis.name == name)
+    }
+
+    /// The mean of the concordance correlation coefficients; 0 without any.
+    pub fn mean_ccc(&self) -> f64 {
+        let sum: f64 = self.axes.iter().map(|axis| axis.ccc).sum();
+        sum / self.axes.len().max(1) as f64
+    }
+}
+
+/// What stands before an output's name.
+const PREFIXES: [&str; 3] = ["ccc_", "pcc_", "rmse_"];
+
+impl Serialize for AxisMetrics {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let of = |axis: &Axis, place: usize| [axis.ccc, axis.pcc, axis.rmse][place];
+        let entries = PREFIXES.iter().enumerate().flat_map(|(place, prefix)| {
+            let axes = self.axes.iter();
+            axes.map(move |axis| (format!("{prefix}{}", axis.name), of(axis, place)))
+        });
+        serializer.collect_map(entries)
+    }
+}
+
+impl<'de> Deserialize<'de> for AxisMetrics {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let map = serde_json::Map::deserialize(deserializer)?;
+        let value = |prefix: &str, name: &str| {
+            let key = format!("{prefix}{name}");
+            let value = map.get(&key).and_then(serde_json::Value::as_f64);
+            value.ok_or_else(|| D::Error::custom(format!("`{key}` is missing")))
+        };
+        let names = map.keys().filter_map(|key| key.strip_prefix(PREFIXES[0]));
+        let axis = |name: &str| {
+            Ok(Axis {
+                name: name.to_owned(),
+                ccc: value(PREFIXES[0], name)?,
+                pcc: value(PREFIXES[1], name)?,
+                rmse: value(PREFIXES[2], name)?,
+            })
+        };
+        let axes: Vec<Axis> = names.map(axis).collect::<Result<_, _>>()?;
+        match axes.is_empty() {
+            true => Err(D::Error::custom("no `ccc_` of any output")),
+            false => Ok(Self { axes }),
+        }
+    }
+}
+
+/// The metrics of (prediction, label) pairs by output; `None` without any.
+pub(super) fn axis_metrics(names: &[String], values: &[Vec<(f64, f64)>]) -> Option<AxisMetrics> {
+    let axis = |(name, pairs): (&String, &Vec<(f64, f64)>)| Axis {
+        name: name.clone(),
+        ccc: ccc(pairs),
+        pcc: pcc(pairs),
+        rmse: rmse(pairs),
+    };
+    let labelled = values.iter().all(|pairs| !pairs.is_empty()) && !values.is_empty();
+    labelled.then(|| AxisMetrics {
+        axes: names.iter().zip(values).map(axis).collect(),
     })
 }
 

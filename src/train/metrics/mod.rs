@@ -5,13 +5,14 @@ mod classes;
 mod units;
 mod verification;
 
-pub use axes::{AxisMetrics, ccc, pcc};
-pub use classes::{ClassMetrics, class_metrics};
+pub use axes::{Axis, AxisMetrics, ccc, pcc};
+pub use classes::{ClassMetrics, MOST_LISTED, class_metrics};
 pub use units::{UnitMetrics, auc};
 pub use verification::{Verification, cosine, verification};
 
-use crate::objective::{Labels, TaskKind, Tasks};
-use serde::{Deserialize, Serialize};
+use crate::objective::{Label, Labels, TaskKind, Tasks};
+use classes::Answers;
+use serde::{Deserialize, Serialize, Serializer};
 use std::ops::Range;
 
 /// The metrics of a database, in the shape of `kinesic eval --json`: fractions in 0 to 1; what the data has no labels for is
@@ -24,74 +25,143 @@ pub struct Metrics {
     pub tasks: TaskMetrics,
 }
 
-/// The metrics by task.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct TaskMetrics {
+/// The metrics by task, in the order of the tasks. A map where it is written.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TaskMetrics(Vec<(String, TaskMetric)>);
+
+/// The metrics of a task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum TaskMetric {
     /// One class of several.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub expression: Option<ClassMetrics>,
+    Classes(ClassMetrics),
     /// Independent detections.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub action_units: Option<UnitMetrics>,
+    Units(UnitMetrics),
     /// Continuous values.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub valence_arousal: Option<AxisMetrics>,
+    Axes(AxisMetrics),
+}
+
+impl TaskMetric {
+    /// What counts in the choice of the best weights: accuracy, mean F1 or mean CCC.
+    pub fn score(&self) -> f64 {
+        match self {
+            Self::Classes(task) => task.accuracy,
+            Self::Units(task) => task.f1_mean,
+            Self::Axes(task) => task.mean_ccc(),
+        }
+    }
+}
+
+impl TaskMetrics {
+    /// The tasks that the data has labels for.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &TaskMetric)> {
+        self.0.iter().map(|(name, task)| (name.as_str(), task))
+    }
+
+    /// The metrics of the task of a name.
+    pub fn get(&self, name: &str) -> Option<&TaskMetric> {
+        let found = self.iter().find(|(known, _)| *known == name);
+        found.map(|(_, task)| task)
+    }
+
+    /// The metrics of a classification.
+    pub fn classes(&self, name: &str) -> Option<&ClassMetrics> {
+        match self.get(name)? {
+            TaskMetric::Classes(task) => Some(task),
+            _ => None,
+        }
+    }
+
+    /// The metrics of detections.
+    pub fn units(&self, name: &str) -> Option<&UnitMetrics> {
+        match self.get(name)? {
+            TaskMetric::Units(task) => Some(task),
+            _ => None,
+        }
+    }
+
+    /// The metrics of continuous values.
+    pub fn axes(&self, name: &str) -> Option<&AxisMetrics> {
+        match self.get(name)? {
+            TaskMetric::Axes(task) => Some(task),
+            _ => None,
+        }
+    }
+
+    /// Adds the tasks of other metrics that are not there.
+    pub fn join(&mut self, other: &Self) {
+        for (name, task) in &other.0 {
+            if self.get(name).is_none() {
+                self.0.push((name.clone(), task.clone()));
+            }
+        }
+    }
+}
+
+impl Serialize for TaskMetrics {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for TaskMetrics {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error as _;
+        let map = serde_json::Map::deserialize(deserializer)?;
+        let task = |(name, value)| Ok((name, serde_json::from_value(value)?));
+        let tasks: Result<Vec<_>, serde_json::Error> = map.into_iter().map(task).collect();
+        Ok(Self(tasks.map_err(D::Error::custom)?))
+    }
 }
 
 impl Metrics {
-    /// What chooses the best weights: the mean over the tasks present of accuracy, mean F1 and mean CCC; 0 without any.
+    /// What chooses the best weights: the mean over the tasks present of accuracy, mean F1 and mean CCC; 0 without any. A task
+    /// of which the data shows no class that the network knows, such as people who were not trained on, is not present.
     pub fn score(&self) -> f64 {
-        let tasks = &self.tasks;
-        let parts: Vec<f64> = [
-            tasks.expression.as_ref().map(|task| task.accuracy),
-            tasks.action_units.as_ref().map(|task| task.f1_mean),
-            tasks
-                .valence_arousal
-                .as_ref()
-                .map(|task| 0.5 * (task.ccc_valence + task.ccc_arousal)),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
+        let parts: Vec<f64> = self.tasks.iter().map(|(_, task)| task.score()).collect();
         mean(&parts).unwrap_or(0.0)
     }
+}
+
+/// What is gathered of a task.
+#[derive(Clone, Debug)]
+enum Gathered {
+    Classes(Answers),
+    /// For each output the scores with their answers.
+    Units(Vec<Vec<(f32, bool)>>),
+    /// For each output the predictions with the labels, and whether a prediction is the tanh of its logit.
+    Axes(Vec<Vec<(f64, f64)>>, bool),
 }
 
 /// Gathers predictions and labels.
 #[derive(Clone, Debug)]
 pub struct Accumulator {
-    expression: Option<Range<usize>>,
-    units: Option<(Range<usize>, Vec<String>)>,
-    axes: Option<(Range<usize>, bool)>,
+    tasks: Tasks,
+    /// For each task its columns among the logits, and what is gathered.
+    gathered: Vec<(Range<usize>, Gathered)>,
     images: u64,
-    confusion: Vec<Vec<u64>>,
-    /// For each unit the scores with their answers.
-    scores: Vec<Vec<(f32, bool)>>,
-    /// For each axis the predictions with the labels.
-    values: [Vec<(f64, f64)>; 2],
 }
 
 impl Accumulator {
     /// Nothing gathered yet.
     pub fn new(tasks: &Tasks) -> Self {
-        let find = |kinds: &[TaskKind]| {
-            let task = tasks.iter().find(|task| kinds.contains(&task.kind))?;
-            Some((tasks.columns(&task.name)?, task))
-        };
-        let expression = find(&[TaskKind::Softmax]).map(|(columns, _)| columns);
-        let units =
-            find(&[TaskKind::Sigmoid]).map(|(columns, task)| (columns, task.outputs.clone()));
-        let axes = find(&[TaskKind::Linear, TaskKind::Tanh])
-            .map(|(columns, task)| (columns, task.kind == TaskKind::Tanh));
-        let classes = expression.as_ref().map_or(0, Range::len);
+        let mut start = 0;
+        let gathered = tasks.iter().map(|task| {
+            let outputs = task.outputs.len();
+            let columns = start..start + outputs;
+            start = columns.end;
+            let gathered = match task.kind {
+                TaskKind::Softmax => Gathered::Classes(Answers::new(outputs)),
+                TaskKind::Sigmoid => Gathered::Units(vec![Vec::new(); outputs]),
+                TaskKind::Linear => Gathered::Axes(vec![Vec::new(); outputs], false),
+                TaskKind::Tanh => Gathered::Axes(vec![Vec::new(); outputs], true),
+            };
+            (columns, gathered)
+        });
         Self {
-            confusion: vec![vec![0; classes]; classes],
-            scores: vec![Vec::new(); units.as_ref().map_or(0, |(columns, _)| columns.len())],
-            expression,
-            units,
-            axes,
+            gathered: gathered.collect(),
+            tasks: tasks.clone(),
             images: 0,
-            values: Default::default(),
         }
     }
 
@@ -103,48 +173,62 @@ impl Accumulator {
             return;
         }
         self.images += 1;
-        if let (Some(columns), Some(class)) = (&self.expression, labels.expression)
-            && (class as usize) < columns.len()
-        {
-            let found = largest(&logits[columns.clone()]);
-            // Without a largest logit the answer counts as the class after the true one.
-            let classes = columns.len();
-            let found = found.unwrap_or((class as usize + 1) % classes);
-            self.confusion[class as usize][found] += 1;
-        }
-        if let Some((columns, _)) = &self.units {
-            for (unit, logit) in logits[columns.clone()].iter().enumerate() {
-                if labels.au_mask >> unit & 1 == 1 {
-                    let on = labels.au_value >> unit & 1 == 1;
-                    self.scores[unit].push((or_wrong(*logit, on), on));
-                }
-            }
-        }
-        if let (Some((columns, tanh)), Some(wanted)) = (&self.axes, labels.valence_arousal) {
-            for (axis, logit) in logits[columns.clone()].iter().enumerate() {
-                let value = if *tanh { logit.tanh() } else { *logit };
-                let value = match value.is_finite() {
-                    true => value,
-                    false if wanted[axis] > 0.0 => -1.0,
-                    false => 1.0,
-                };
-                self.values[axis].push((f64::from(value), f64::from(wanted[axis])));
-            }
+        for (place, (columns, gathered)) in self.gathered.iter_mut().enumerate() {
+            gathered.add(&logits[columns.clone()], labels.get(place));
         }
     }
 
     /// The metrics of what was gathered.
     pub fn finish(&self) -> Metrics {
+        let tasks = self.tasks.iter().zip(&self.gathered);
+        let tasks = tasks.filter_map(|(task, (_, gathered))| {
+            let metric = match gathered {
+                Gathered::Classes(answers) => answers.metrics().map(TaskMetric::Classes),
+                Gathered::Units(scores) => {
+                    units::unit_metrics(&task.outputs, scores).map(TaskMetric::Units)
+                }
+                Gathered::Axes(values, _) => {
+                    axes::axis_metrics(&task.outputs, values).map(TaskMetric::Axes)
+                }
+            };
+            Some((task.name.clone(), metric?))
+        });
         Metrics {
             images: self.images,
-            tasks: TaskMetrics {
-                expression: class_metrics(&self.confusion),
-                action_units: self
-                    .units
-                    .as_ref()
-                    .and_then(|(_, names)| units::unit_metrics(names, &self.scores)),
-                valence_arousal: axes::axis_metrics(&self.values),
-            },
+            tasks: TaskMetrics(tasks.collect()),
+        }
+    }
+}
+
+impl Gathered {
+    fn add(&mut self, logits: &[f32], label: Label) {
+        match (self, label) {
+            (Self::Classes(answers), Label::Class(class)) if (class as usize) < logits.len() => {
+                // Without a largest logit the answer counts as the class after the true one.
+                let class = class as usize;
+                let found = largest(logits).unwrap_or((class + 1) % logits.len());
+                answers.add(class, found, 1);
+            }
+            (Self::Units(scores), Label::Bits { mask, on }) => {
+                for (unit, (logit, scores)) in logits.iter().zip(scores).enumerate().take(64) {
+                    if mask >> unit & 1 == 1 {
+                        let on = on >> unit & 1 == 1;
+                        scores.push((or_wrong(*logit, on), on));
+                    }
+                }
+            }
+            (Self::Axes(values, tanh), Label::Values(wanted)) => {
+                for ((logit, values), wanted) in logits.iter().zip(values).zip(wanted) {
+                    let value = if *tanh { logit.tanh() } else { *logit };
+                    let value = match value.is_finite() {
+                        true => value,
+                        false if wanted > 0.0 => -1.0,
+                        false => 1.0,
+                    };
+                    values.push((f64::from(value), f64::from(wanted)));
+                }
+            }
+            _ => {}
         }
     }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::objective::AffectLabels;
 
 fn close(a: f64, b: f64) {
     assert!((a - b).abs() < 1e-12, "{a} is not {b}");
@@ -44,32 +45,23 @@ fn tasks_are_gathered_from_logits_and_absent_images_passed_over() {
     logits[4] = 3.0; // happiness
     logits[7] = 2.0; // AU 1
     (logits[24], logits[25]) = (0.5, -0.5);
-    let labels = Labels {
+    let labels = AffectLabels {
         expression: Some(4),
         au_mask: 0b11,
         au_value: 0b01,
         valence_arousal: Some([0.5, 0.5]),
-        absent: false,
     };
-    accumulator.add(&logits, &labels);
-    accumulator.add(
-        &logits,
-        &Labels {
-            absent: true,
-            ..labels
-        },
-    );
+    accumulator.add(&logits, &labels.into());
+    accumulator.add(&logits, &Labels::ABSENT);
     let metrics = accumulator.finish();
     assert_eq!(metrics.images, 1);
-    close(metrics.tasks.expression.as_ref().unwrap().accuracy, 1.0);
-    let units = metrics.tasks.action_units.as_ref().unwrap();
+    close(metrics.tasks.classes("expression").unwrap().accuracy, 1.0);
+    let units = metrics.tasks.units("action_units").unwrap();
     assert_eq!(units.f1.len(), 1);
     close(units.f1_mean, 1.0);
     close(units.accuracy, 1.0);
-    close(
-        metrics.tasks.valence_arousal.as_ref().unwrap().rmse_arousal,
-        1.0,
-    );
+    let axes = metrics.tasks.axes("valence_arousal").unwrap();
+    close(axes.get("arousal").unwrap().rmse, 1.0);
 }
 
 #[test]
@@ -78,26 +70,25 @@ fn a_logit_that_is_no_number_is_a_wrong_answer() {
     for logit in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let mut accumulator = Accumulator::new(&tasks);
         for (class, value, affect) in [(0, 0b01, 1.0), (3, 0b10, -1.0)] {
-            let labels = Labels {
+            let labels = AffectLabels {
                 expression: Some(class),
                 au_mask: 0b11,
                 au_value: value,
                 valence_arousal: Some([affect; 2]),
-                absent: false,
             };
             let mut logits = vec![f32::NAN; tasks.width()];
             logits[24..26].fill(logit);
-            accumulator.add(&logits, &labels);
+            accumulator.add(&logits, &labels.into());
         }
         let tasks = accumulator.finish().tasks;
-        close(tasks.expression.unwrap().accuracy, 0.0);
-        let units = tasks.action_units.unwrap();
+        close(tasks.classes("expression").unwrap().accuracy, 0.0);
+        let units = tasks.units("action_units").unwrap();
         close(units.accuracy, 0.0);
         close(units.f1_mean, 0.0);
         close(units.auc.unwrap(), 0.0);
-        let axes = tasks.valence_arousal.unwrap();
-        close(axes.ccc_valence, -1.0);
-        close(axes.rmse_arousal, 2.0);
+        let axes = tasks.axes("valence_arousal").unwrap();
+        close(axes.get("valence").unwrap().ccc, -1.0);
+        close(axes.get("arousal").unwrap().rmse, 2.0);
     }
 }
 
@@ -108,16 +99,17 @@ fn units_without_annotation_have_no_metrics() {
     let mut logits = vec![-1.0; tasks.width()];
     logits[7] = 1.0; // AU 1: detected in all three images
     for value in [0b001, 0b000, 0b001] {
-        let labels = Labels {
+        let labels = AffectLabels {
             au_mask: 0b101,
             au_value: value,
-            ..Labels::default()
+            ..AffectLabels::default()
         };
-        accumulator.add(&logits, &labels);
+        accumulator.add(&logits, &labels.into());
     }
     let metrics = accumulator.finish();
-    assert!(metrics.tasks.expression.is_none() && metrics.tasks.valence_arousal.is_none());
-    let units = metrics.tasks.action_units.unwrap();
+    let tasks: Vec<_> = metrics.tasks.iter().map(|(name, _)| name).collect();
+    assert_eq!(tasks, ["action_units"]);
+    let units = metrics.tasks.units("action_units").unwrap();
     // AU 1: 2 hits, 1 alarm. AU 2 is not annotated; AU 4 is never on and never detected.
     assert_eq!(units.f1.keys().collect::<Vec<_>>(), ["au1"]);
     close(units.f1_mean, 4.0 / 5.0);
@@ -131,12 +123,12 @@ fn units_without_annotation_have_no_metrics() {
 fn a_class_that_the_task_lacks_is_passed_over() {
     let tasks = Tasks::affect();
     let mut accumulator = Accumulator::new(&tasks);
-    let labels = Labels {
+    let labels = AffectLabels {
         expression: Some(7),
-        ..Labels::default()
+        ..AffectLabels::default()
     };
-    accumulator.add(&vec![0.0; tasks.width()], &labels);
-    assert_eq!(accumulator.finish().tasks.expression, None);
+    accumulator.add(&vec![0.0; tasks.width()], &labels.into());
+    assert_eq!(accumulator.finish().tasks.get("expression"), None);
 }
 
 #[test]
@@ -245,14 +237,13 @@ fn verification_needs_both_answers_and_counts_no_number_as_wrong() {
 fn the_json_has_the_contracts_keys() {
     let tasks = Tasks::affect();
     let mut accumulator = Accumulator::new(&tasks);
-    let labels = Labels {
+    let labels = AffectLabels {
         expression: Some(4),
         au_mask: 1,
         au_value: 1,
         valence_arousal: Some([0.1, 0.2]),
-        absent: false,
     };
-    accumulator.add(&vec![1.0; tasks.width()], &labels);
+    accumulator.add(&vec![1.0; tasks.width()], &labels.into());
     let metrics = accumulator.finish();
     let json = serde_json::to_value(&metrics).unwrap();
     assert_eq!(json["images"], 1);

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 fn table(images: &[(Option<u32>, u64, u64)]) -> Table {
     let rows = images.iter().map(|(expression, mask, value)| {
         let mut row = Row::unlabelled(PathBuf::from("a.png"));
-        row.labels.expression = *expression;
-        row.labels.au_mask = *mask;
-        row.labels.au_value = *value;
+        row.affect.expression = *expression;
+        row.affect.au_mask = *mask;
+        row.affect.au_value = *value;
         row
     });
     Table {
