@@ -1,12 +1,13 @@
 //! `kinesic check-data`.
 
 use super::{Common, Failure};
-use crate::data::{DataError, Row, Table, Wanted, check_header, too_many_broken};
-use crate::objective::{ACTION_UNITS, EXPRESSIONS};
+use crate::data::{DataError, Labelled, Row, Table, Wanted, check_header, too_many_broken};
+use crate::objective::{ACTION_UNITS, EXPRESSIONS, Task, TaskKind, Tasks};
+use crate::train::Declared;
 use crate::train::config::{Config, DataConfig};
 use clap::Args;
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -37,8 +38,26 @@ struct Report {
     identities: usize,
     attributes: usize,
     boxes: usize,
+    /// By declared task.
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "by_name")]
+    tasks: Vec<(String, OfTask)>,
     warnings: Vec<String>,
     broken: Vec<Broken>,
+}
+
+/// What a database holds for a declared task.
+#[derive(Serialize)]
+struct OfTask {
+    kind: TaskKind,
+    outputs: usize,
+    /// Images with a label.
+    labelled: usize,
+    /// Images of a class that the task does not have, such as a person who is not trained on.
+    unknown: usize,
+}
+
+fn by_name<S: Serializer>(list: &[(String, OfTask)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(list.iter().map(|(name, task)| (name, task)))
 }
 
 #[derive(Serialize)]
@@ -53,13 +72,26 @@ const NAMED: usize = 10;
 
 pub(super) fn run(common: &Common, args: &CheckDataArgs) -> Result<(), Failure> {
     let config = Config::read(&args.config, &args.set)?;
-    let training = config.data.iter().map(|data| (data, false));
-    let validation = config.validation.iter().map(|data| (data, true));
-    let reports: Vec<Report> = training
-        .chain(validation)
-        .map(|(data, validation)| check(data, validation))
-        .collect::<Result<_, _>>()
-        .map_err(Failure::input)?;
+    // Warnings of the tables stand in their reports; here those about the tasks are new.
+    let mut said = Vec::new();
+    let declared = Declared::read(&config, &mut |text| said.push(text.to_owned()))?;
+    let data = config.data.iter().zip(&declared.training);
+    let training = data.map(|(data, labelled)| (data, labelled, false));
+    let data = config.validation.iter().zip(&declared.validation);
+    let validation = data.map(|(data, labelled)| (data, labelled, true));
+    let mut reports = Vec::new();
+    for (data, labelled, validation) in training.chain(validation) {
+        let mut report = check(data, validation, &declared.tasks).map_err(Failure::input)?;
+        said.retain(|text| !report.warnings.contains(text));
+        if !config.task.is_empty() {
+            let tasks = declared.tasks.iter().zip(&labelled.labelled);
+            report.tasks = tasks
+                .map(|(task, labelled)| of_task(task, *labelled))
+                .collect();
+        }
+        reports.push(report);
+    }
+    said.iter().for_each(|warning| eprintln!("{warning}"));
     common.report(&reports, || reports.iter().map(text).collect())?;
     // As in training.
     let stops = |report: &&Report| too_many_broken(report.broken.len(), report.images);
@@ -74,8 +106,19 @@ pub(super) fn run(common: &Common, args: &CheckDataArgs) -> Result<(), Failure> 
     }
 }
 
-fn check(data: &DataConfig, validation: bool) -> Result<Report, DataError> {
-    let table = Table::read_split(&data.path, data.split.as_deref(), &Wanted::default())?;
+/// What a database says of a task.
+fn of_task(task: &Task, labelled: Labelled) -> (String, OfTask) {
+    let of_task = OfTask {
+        kind: task.kind,
+        outputs: task.outputs.len(),
+        labelled: labelled.rows,
+        unknown: labelled.unknown,
+    };
+    (task.name.clone(), of_task)
+}
+
+fn check(data: &DataConfig, validation: bool, tasks: &Tasks) -> Result<Report, DataError> {
+    let table = Table::read_split(&data.path, data.split.as_deref(), &Wanted::by(tasks))?;
     let broken: Vec<Broken> = table
         .rows
         .par_iter()
@@ -118,6 +161,7 @@ fn check(data: &DataConfig, validation: bool) -> Result<Report, DataError> {
         identities: table.identities.len(),
         attributes: table.attributes.len(),
         boxes: count(&|row| row.face.is_some()),
+        tasks: Vec::new(),
         warnings: table.warnings.clone(),
         broken,
     })
@@ -189,6 +233,17 @@ fn text(report: &Report) -> String {
         if count > 0 {
             line(name, count.to_string());
         }
+    }
+    for (name, task) in &report.tasks {
+        let unknown = match task.unknown {
+            0 => String::new(),
+            images => format!(", {images} of classes that it does not have"),
+        };
+        let (labelled, outputs) = (task.labelled, task.outputs);
+        line(
+            "task",
+            format!("{name}: {labelled} labelled images, {outputs} outputs{unknown}"),
+        );
     }
     for broken in report.broken.iter().take(NAMED) {
         line("", format!("line {}: {}", broken.line, broken.reason));

@@ -5,10 +5,11 @@ use super::{Common, Failure, load_model};
 use crate::data::{Row, Table, Wanted, read_pairs};
 use crate::gpu::Gpu;
 use crate::infer::{Model, Output, Predictor};
-use crate::train::evaluate;
+use crate::train::curves::{Curve, Series, curves_png};
 use crate::train::metrics::{
-    ClassMetrics, TaskMetric, TaskMetrics, Verification, cosine, verification,
+    ClassMetrics, TaskMetric, TaskMetrics, Verification, centre, cosine, roc, verification,
 };
+use crate::train::{embeddings, evaluate, write_atomically};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -44,9 +45,13 @@ pub(super) struct EvalArgs {
     /// With `--compound few`: steps in which the trunk is trained on too; 0 keeps it
     #[arg(long, value_name = "STEPS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
     tune: u64,
-    /// Also verification, on a table of image_a,image_b,same
+    /// Also verification, on a table of image_a,image_b,same: by the cosine of the trunk's features, averaged over each picture and
+    /// its mirror image, about their mean over all pictures of the table
     #[arg(long, value_name = "TABLE")]
     pairs: Option<PathBuf>,
+    /// With --pairs: draws the shares of true and false accepts over all thresholds
+    #[arg(long, value_name = "PNG", requires = "pairs")]
+    roc: Option<PathBuf>,
     /// Images a batch
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
     batch: u32,
@@ -141,33 +146,51 @@ fn verify(
             rows.len() - 1
         });
     }
-    let mut embeddings = vec![None; rows.len()];
     let path = args.pairs.as_deref().unwrap_or(Path::new(""));
     let faces = Faces::new(model, path, rows, Vec::new(), args.batch)?;
-    gpu.block_on(evaluate(
-        predictor,
-        &model.tasks,
-        &faces.sequence,
-        |row, output| {
-            embeddings[row] = Some(output.embedding.clone());
-        },
-    ))?;
+    let found = gpu.block_on(embeddings(predictor, &faces.sequence))?;
+    // Of the rows that are there.
+    let places: Vec<Option<usize>> = found
+        .iter()
+        .scan(0, |next, row| {
+            let place = row.is_some().then_some(*next);
+            *next += usize::from(row.is_some());
+            Some(place)
+        })
+        .collect();
+    let mut found: Vec<Vec<f32>> = found.into_iter().flatten().collect();
+    centre(&mut found);
     let scored: Vec<(f32, bool)> = pairs
         .iter()
         .filter_map(|pair| {
-            let [a, b] = &pair.images;
-            let (a, b) = (
-                embeddings[index[a]].as_ref()?,
-                embeddings[index[b]].as_ref()?,
-            );
-            Some((cosine(a, b), pair.same))
+            let [a, b] = pair.images.each_ref().map(|image| places[index[image]]);
+            Some((cosine(&found[a?], &found[b?]), pair.same))
         })
         .collect();
-    verification(&scored).ok_or_else(|| {
+    let verified = verification(&scored).ok_or_else(|| {
         Failure::Input(anyhow::anyhow!(
             "the pairs must hold some of one person and some of two"
         ))
-    })
+    })?;
+    if let Some(path) = &args.roc {
+        write_atomically(path, &roc_png(&scored, verified.auc)?)?;
+    }
+    Ok(verified)
+}
+
+/// The curve of true against false accepts.
+fn roc_png(scored: &[(f32, bool)], auc: f64) -> Result<Vec<u8>, Failure> {
+    let line = |name: String, points| Series { name, points };
+    let curve = Curve {
+        title: "Verification".to_owned(),
+        x_label: "pairs of two people that are accepted".to_owned(),
+        y_label: "pairs of one person that are accepted".to_owned(),
+        series: vec![
+            line(format!("area {auc:.3}"), roc(scored)),
+            line("chance".to_owned(), vec![(0.0, 0.0), (1.0, 1.0)]),
+        ],
+    };
+    curves_png(&[curve]).map_err(Failure::work)
 }
 
 fn text(report: &Report) -> String {
@@ -211,6 +234,9 @@ fn text(report: &Report) -> String {
         line("verification accuracy", task.accuracy, Some(task.chance));
         line("verification AUC", task.auc, Some(0.5));
         line("TAR at FAR 1e-2", task.tar_at_far, Some(0.01));
+        if let Some(tar) = task.tar_at_low_far {
+            line("TAR at FAR 1e-3", tar, Some(0.001));
+        }
     }
     for broken in &report.broken {
         let _ = writeln!(text, "  skipped: {broken}");

@@ -1,7 +1,7 @@
 //! `kinesic relate`.
 
 use super::{Common, Failure};
-use crate::data::relatedness::{self, Classes, Count, Detections, Distance, Estimate};
+use crate::data::relatedness::{self, Classes, Count, Detections, Distance, Estimate, SMOOTHING};
 use crate::data::{Table, Wanted};
 use crate::picture::png;
 use crate::train::write_atomically;
@@ -35,7 +35,7 @@ pub(super) struct RelateArgs {
     #[arg(long, value_enum, default_value = "action-units")]
     columns: Columns,
     /// The weight of the mean over all classes in each cell, in images
-    #[arg(long, default_value_t = 2.0, value_name = "IMAGES")]
+    #[arg(long, default_value_t = SMOOTHING, value_name = "IMAGES")]
     smoothing: f64,
 }
 

@@ -129,13 +129,23 @@ pub enum DataError {
     )]
     NotBoth {
         /// The label that has classes.
-        class: &'static str,
+        class: String,
         /// The label that is detected.
-        detection: &'static str,
+        detection: String,
         /// Images that carry the first.
         with_class: u64,
         /// Images that carry the second.
         with_detection: u64,
+    },
+    /// A task whose outputs the training tables do not tell.
+    #[error("task `{task}`: {found}; {advice}")]
+    Outputs {
+        /// The task.
+        task: String,
+        /// What the tables have.
+        found: String,
+        /// What to do.
+        advice: &'static str,
     },
     /// A number of imagined images that is none.
     #[error("smoothing is {asked}, but it must be a finite number, 0 or more")]

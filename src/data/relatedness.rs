@@ -1,12 +1,14 @@
 //! Relatedness tables as TOML: for each expression its prototypical action units and its observational ones with weights.
 
+mod between;
 mod estimate;
 mod heat_map;
 
-pub use estimate::{Classes, Count, Detections, Distance, Estimate};
+pub use between::Between;
+pub use estimate::{Classes, Count, Detections, Distance, Estimate, SMOOTHING};
 
 use super::{DataError, nearest};
-use crate::objective::{ACTION_UNITS, EXPRESSIONS, Relatedness};
+use crate::objective::{ACTION_UNITS, EXPRESSIONS, Relatedness, Tasks};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -19,9 +21,29 @@ const DU2014: &str = include_str!("../../assets/relatedness/du2014.toml");
 #[serde(deny_unknown_fields)]
 struct Units {
     #[serde(default)]
-    prototypical: Vec<u32>,
+    prototypical: Vec<Name>,
     #[serde(default)]
     observational: BTreeMap<String, f32>,
+}
+
+/// The rows of a file by class.
+type Rows = BTreeMap<String, Units>;
+
+/// An action unit's number, or any other detection's name.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+enum Name {
+    Number(u32),
+    Text(String),
+}
+
+impl Name {
+    fn text(&self) -> String {
+        match self {
+            Self::Number(number) => number.to_string(),
+            Self::Text(text) => text.clone(),
+        }
+    }
 }
 
 /// A table and what of it was ignored.
@@ -71,7 +93,7 @@ pub fn parse(name: &str, text: &str) -> Result<Loaded, DataError> {
         name: name.to_owned(),
         reason,
     };
-    let rows: BTreeMap<String, Units> =
+    let rows: Rows =
         toml::from_str(text).map_err(|e| error(e.to_string().trim_end().to_owned()))?;
     if let Some(unknown) = rows.keys().find(|key| !EXPRESSIONS.contains(&key.as_str())) {
         let nearest = nearest(unknown, &EXPRESSIONS).unwrap_or_default();
@@ -83,15 +105,16 @@ pub fn parse(name: &str, text: &str) -> Result<Loaded, DataError> {
     let mut weights = vec![vec![0.0_f32; ACTION_UNITS.len()]; EXPRESSIONS.len()];
     let mut ignored = BTreeSet::new();
     for (expression, row) in EXPRESSIONS.iter().zip(&mut weights) {
+        let row_error = |reason| error(format!("{expression}: {reason}"));
         let units = rows.get(*expression).ok_or_else(|| {
             error(format!(
                 "`{expression}` is missing; write [{expression}], empty where no action unit goes with it"
             ))
         })?;
-        for (unit, weight) in units
-            .weights()
-            .map_err(|reason| error(format!("{expression}: {reason}")))?
-        {
+        for (unit, weight) in units.weights().map_err(row_error)? {
+            let unit = unit
+                .parse::<u32>()
+                .map_err(|_| row_error(format!("`{unit}` is no action unit's number")))?;
             match ACTION_UNITS.iter().position(|known| *known == unit) {
                 Some(column) => row[column] = weight,
                 None => {
@@ -112,33 +135,58 @@ pub fn parse(name: &str, text: &str) -> Result<Loaded, DataError> {
 }
 
 impl Units {
-    /// Each action unit with its weight: 1 where it is prototypical.
-    fn weights(&self) -> Result<BTreeMap<u32, f32>, String> {
-        type Entry = Result<(u32, f32), String>;
+    /// Each detection with its weight: 1 where it is prototypical.
+    fn weights(&self) -> Result<BTreeMap<String, f32>, String> {
         let mut weights = BTreeMap::new();
-        let prototypical = self
-            .prototypical
-            .iter()
-            .map(|unit| -> Entry { Ok((*unit, 1.0)) });
-        let observational = self.observational.iter().map(|(unit, weight)| -> Entry {
-            let number = unit
-                .parse::<u32>()
-                .map_err(|_| format!("`{unit}` is no action unit's number"))?;
-            Ok((number, *weight))
-        });
-        for entry in prototypical.chain(observational) {
-            let (unit, weight) = entry?;
+        let prototypical = self.prototypical.iter().map(|unit| (unit.text(), 1.0));
+        let observational = self.observational.iter();
+        let observational = observational.map(|(unit, weight)| (unit.clone(), *weight));
+        for (unit, weight) in prototypical.chain(observational) {
+            let label = match unit.parse::<u32>() {
+                Ok(number) => format!("AU {number}"),
+                Err(_) => format!("`{unit}`"),
+            };
             if !(0.0..=1.0).contains(&weight) {
                 return Err(format!(
-                    "AU {unit} has the weight {weight}, but it must be from 0 to 1"
+                    "{label} has the weight {weight}, but it must be from 0 to 1"
                 ));
             }
             if weights.insert(unit, weight).is_some() {
-                return Err(format!("AU {unit} is given twice"));
+                return Err(format!("{label} is given twice"));
             }
         }
         Ok(weights)
     }
+}
+
+/// The table at a path for any two tasks, or of a name that comes with the program for expression and action units.
+///
+/// # Errors
+/// As [`load`] and [`Between::parse`].
+pub fn load_between(name: &str, between: &Between<'_>) -> Result<Loaded, DataError> {
+    let path = Path::new(name);
+    let affect = Tasks::affect();
+    let tasks = [between.classes.1, between.detections.1];
+    if tasks
+        .iter()
+        .all(|task| affect.get(&task.name) == Some(task))
+    {
+        return load(name);
+    }
+    if path.extension().is_none() {
+        return Err(DataError::Relatedness {
+            name: name.to_owned(),
+            reason: format!(
+                "no table of this name relates `{}` and `{}`; give a file (.toml), or \"estimate\"",
+                tasks[0].name, tasks[1].name
+            ),
+        });
+    }
+    let text = std::fs::read_to_string(path).map_err(|source| DataError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    between.parse(name, &text)
 }
 
 #[cfg(test)]

@@ -121,8 +121,9 @@ impl<'a> Assessor<'a> {
         let basic = outputs(&unseen.basic.pixels)?;
         let compound = outputs(&unseen.compound.pixels)?;
         let mut accumulator = Accumulator::new(self.tasks);
+        let affect = Tasks::affect();
         for (output, labels) in basic.iter().zip(&unseen.basic.labels) {
-            accumulator.add(&output.logits, labels);
+            accumulator.add(&output.logits, &labels.of(&affect, self.tasks));
         }
         let logits = compound.iter().map(|output| output.logits.as_slice());
         let shown = unseen.compound.compound.iter();

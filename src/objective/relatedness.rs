@@ -6,7 +6,7 @@ use serde::Serialize;
 
 /// A table of weights `W[e][i]` in [0, 1], a row for each class of expression and a column for each action unit of the
 /// tasks: 1 for prototypical units, the observational weight or an estimated p(AU_i | e), and 0 for unrelated ones.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Relatedness {
     weights: Vec<f32>,
     classes: usize,

@@ -1,33 +1,9 @@
-//! What a run reads: its tables, and where decoded images are kept.
+//! Where a run keeps decoded images.
 
 use super::Observer;
-use super::config::{Config, DataConfig};
-use crate::data::{Cache, DataError, Database, Table, Wanted};
+use super::config::Config;
+use crate::data::{Cache, DataError};
 use crate::folders::cache_folder;
-use crate::objective::Tasks;
-
-/// Reads the tables of a list of databases, with the labels of the tasks that are trained.
-pub(super) fn databases(
-    list: &[DataConfig],
-    tasks: &Tasks,
-    observer: &mut dyn Observer,
-) -> Result<Vec<Database>, DataError> {
-    let mut databases = Vec::new();
-    for data in list {
-        let wanted = Wanted::by(tasks);
-        let mut table = Table::read_split(&data.path, data.split.as_deref(), &wanted)?;
-        for warning in &table.warnings {
-            observer.message(warning);
-        }
-        table.label(tasks);
-        databases.push(Database {
-            name: data.label(),
-            rows: table.rows,
-            weight: data.weight,
-        });
-    }
-    Ok(databases)
-}
 
 /// Where decoded images are kept: in the folder that is asked for, else in the user's, else in memory.
 pub(super) fn cache(config: &Config, observer: &mut dyn Observer) -> Result<Cache, DataError> {

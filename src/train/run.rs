@@ -4,12 +4,12 @@ use super::config::Config;
 use super::curves::{curves_png, from_log};
 use super::event::{Event, Losses, Outcome};
 use super::folder::{self, Journals};
-use super::input::{cache, databases};
+use super::input::cache;
 use super::log::{LogWriter, read as read_log};
 use super::tensorboard::EventWriter;
 use super::validate::{Validated, Validator};
-use super::{Feed, Setup, StepLosses, TrainError, Trainer, write_atomically};
-use crate::data::{Augment, Cache, DataError, Loader, Sequence, relatedness};
+use super::{Declared, Feed, Setup, StepLosses, TrainError, Trainer, write_atomically};
+use crate::data::{Augment, Cache, DataError, Loader, Sequence};
 use crate::gpu::{Gpu, Precision};
 use crate::infer::{Images, Model};
 use crate::nn::{Backbone, Network, Weights};
@@ -127,15 +127,10 @@ impl<'a> Run<'a> {
         resume: bool,
         observer: &'a mut dyn Observer,
     ) -> Result<Self, TrainError> {
-        let tasks = config.objective.tasks()?;
+        let declared = Declared::read(config, &mut |text| observer.message(text))?;
+        let (tasks, objective) = (declared.tasks, declared.objective);
         let (size, batch, seed) = (config.model.size, config.train.batch, config.train.seed);
-        let table = relatedness::load(&config.objective.relatedness)?;
-        table
-            .warnings
-            .iter()
-            .for_each(|warning| observer.message(warning));
         let precision = precision(gpu, config, observer);
-        let objective = Objective::new(&tasks, &config.objective, Some(&table.table))?;
         let augment = Augment {
             flip: config.augment.flip,
             rotation: config.augment.rotation,
@@ -143,7 +138,11 @@ impl<'a> Run<'a> {
             shift: config.augment.shift,
         };
         let cache = cache(config, observer)?;
-        let data = databases(&config.data, &tasks, observer)?;
+        let data = declared
+            .training
+            .into_iter()
+            .map(|it| it.database)
+            .collect();
         let loader = Arc::new(Loader::new(data, size, batch, seed, augment, &cache)?);
         let epochs = config.train.epochs * loader.steps_per_epoch() as f64;
         let total = config.train.steps.unwrap_or(epochs.ceil() as u64).max(1);
@@ -191,8 +190,8 @@ impl<'a> Run<'a> {
             trainer.restore(checkpoint);
         }
         let mut validators = Vec::new();
-        for database in databases(&config.validation, &model.tasks, observer)? {
-            let sequence = Sequence::new(database, size, batch, &cache)?;
+        for labelled in declared.validation {
+            let sequence = Sequence::new(labelled.database, size, batch, &cache)?;
             validators.push(gpu.block_on(Validator::new(
                 gpu,
                 &model,

@@ -3,6 +3,7 @@
 mod bench;
 mod experiment;
 mod relate;
+mod tasks;
 mod train;
 
 use std::path::{Path, PathBuf};

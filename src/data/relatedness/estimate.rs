@@ -130,6 +130,9 @@ pub struct Estimate {
     pub warnings: Vec<String>,
 }
 
+/// Images of which each class seems to have more, at the mean of all classes, where nothing else is asked for.
+pub const SMOOTHING: f64 = 2.0;
+
 impl Estimate {
     /// Counts over all rows of the tables and estimates each weight as
     ///
@@ -359,8 +362,8 @@ impl Counter {
     fn finish(self, smoothing: f64) -> Result<Estimate, DataError> {
         if self.images == 0 {
             return Err(DataError::NotBoth {
-                class: self.classes.name(),
-                detection: self.detections.name(),
+                class: self.classes.name().to_owned(),
+                detection: self.detections.name().to_owned(),
                 with_class: self.with_class,
                 with_detection: self.with_detection,
             });
@@ -414,18 +417,22 @@ impl Estimate {
                 ));
             }
         }
-        let cells = self.counts.iter().zip(means.iter().cycle());
-        self.weights = cells
-            .map(|(count, mean)| {
-                let images = count.images as f64 + smoothing;
-                if images > 0.0 {
-                    (count.on as f64 + smoothing * mean) / images
-                } else {
-                    *mean
-                }
-            })
-            .collect();
+        self.weights = smoothed(&self.counts, &means, smoothing);
     }
+}
+
+/// The weights of counts, row by row, from the means of their columns: see [`Estimate::new`].
+pub(super) fn smoothed(counts: &[Count], means: &[f64], smoothing: f64) -> Vec<f64> {
+    let cells = counts.iter().zip(means.iter().cycle());
+    let weight = |(count, mean): (&Count, &f64)| {
+        let images = count.images as f64 + smoothing;
+        if images > 0.0 {
+            (count.on as f64 + smoothing * mean) / images
+        } else {
+            *mean
+        }
+    };
+    cells.map(weight).collect()
 }
 
 #[cfg(test)]

@@ -100,6 +100,18 @@ impl Table {
         }
     }
 
+    /// The classes in the column of a softmax task, by number, of the rows that show one.
+    pub fn classes_shown(&self, task: &str) -> impl Iterator<Item = u32> {
+        let column = self.class_column(task);
+        self.rows.iter().filter_map(move |row| shown(column, row))
+    }
+
+    fn class_column(&self, task: &str) -> Column {
+        let place = self.classes.iter().position(|(name, _)| name == task);
+        let column = Column::known(task).or(place.map(Column::Class));
+        column.unwrap_or(Column::Ignored)
+    }
+
     fn source(&self, task: &Task) -> Source {
         let detection = |name: &String| match Column::known(name) {
             Some(column @ Column::ActionUnit(_)) => Some(column),
@@ -121,9 +133,7 @@ impl Table {
                     (task.outputs.iter().map(String::as_str)).zip(0..).collect();
                 let names = self.class_names(&task.name);
                 let number = names.iter().map(|name| outputs.get(name.as_str()).copied());
-                let place = self.classes.iter().position(|(name, _)| *name == task.name);
-                let column = Column::known(&task.name).or(place.map(Column::Class));
-                Source::Class(column.unwrap_or(Column::Ignored), number.collect())
+                Source::Class(self.class_column(&task.name), number.collect())
             }
             TaskKind::Sigmoid => Source::Bits(task.outputs.iter().map(detection).collect()),
             TaskKind::Linear | TaskKind::Tanh => {
@@ -198,3 +208,6 @@ fn value(column: Column, row: &Row) -> Option<f32> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,11 @@
 //! The ranges of a configuration's values.
 
 use super::error::ConfigError;
+use super::tasks::no_expression;
 use super::tree::{Schema, Source};
-use super::{Config, DataConfig};
+use super::{Config, DataConfig, TaskConfig};
 use crate::nn::Backbone;
+use crate::objective::{ObjectiveConfig, TaskKind};
 use crate::tape::Memory;
 
 /// Refuses the first value outside its range. The objective checks its own.
@@ -11,6 +13,8 @@ pub(super) fn check(config: &Config, source: &Source<'_, Config>) -> Result<(), 
     let rules = Rules { source };
     rules.model(config)?;
     rules.data(config)?;
+    rules.tasks(config)?;
+    rules.couplings(config)?;
     rules.optimizer(config)?;
     rules.augment(config)?;
     rules.train(config)
@@ -99,6 +103,79 @@ impl Rules<'_, Config> {
         }
     }
 
+    fn tasks(&self, config: &Config) -> Result<(), ConfigError> {
+        for (index, task) in config.task.iter().enumerate() {
+            let key = |name: &str| format!("task.{index}.{name}");
+            let before = &config.task[..index];
+            let named = !task.name.is_empty() && before.iter().all(|it| it.name != task.name);
+            let names = "a name that no other task has";
+            self.holds(&key("name"), &format!("\"{}\"", task.name), named, names)?;
+            self.kind(&key("kind"), task)?;
+            let outputs = format!("{:?}", task.outputs);
+            let (given, allowed) = match task.kind() {
+                Some(TaskKind::Sigmoid) => (
+                    task.name == "attributes" || !task.outputs().is_empty(),
+                    "the columns that the task reads",
+                ),
+                Some(TaskKind::Linear | TaskKind::Tanh) => (
+                    task.outputs().len() == 2,
+                    "the two columns that the task reads",
+                ),
+                _ => (no_expression(task).is_none(), "expressions"),
+            };
+            self.holds(&key("outputs"), &outputs, given, allowed)?;
+            let from_data = task.min_images == 1 || task.outputs().is_empty();
+            let some = task.min_images > 0 && from_data;
+            let allowed = "1 or more, and 1 where the outputs are given";
+            self.holds(&key("min_images"), &task.min_images, some, allowed)?;
+        }
+        if config.task.is_empty() {
+            return Ok(());
+        }
+        // What would be passed over in silence.
+        let plain = ObjectiveConfig {
+            task_weighting: config.objective.task_weighting,
+            ..ObjectiveConfig::default()
+        };
+        match first_difference(&config.objective, &plain) {
+            Some((key, asked)) => {
+                let allowed = "left out beside [[task]]: weights and options of tasks stand there, couplings in [[coupling]]";
+                self.holds(&format!("objective.{key}"), &asked, false, allowed)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn kind(&self, key: &str, task: &TaskConfig) -> Result<(), ConfigError> {
+        let (asked, holds) = match (task.kind, task.known()) {
+            (Some(kind), Some(known)) => {
+                (format!("{kind:?}").to_lowercase(), known.contains(&kind))
+            }
+            (kind, known) => ("nothing".to_owned(), kind.is_some() || known.is_some()),
+        };
+        let allowed = match task.known() {
+            Some([TaskKind::Softmax]) => format!("softmax for `{}`", task.name),
+            Some([TaskKind::Sigmoid]) => format!("sigmoid for `{}`", task.name),
+            Some(_) => format!("linear or tanh for `{}`", task.name),
+            None => format!(
+                "softmax, sigmoid, linear or tanh, as the name is none of {}",
+                TaskConfig::NAMES.join(", ")
+            ),
+        };
+        self.holds(key, &asked, holds, &allowed)
+    }
+
+    fn couplings(&self, config: &Config) -> Result<(), ConfigError> {
+        for (index, coupling) in config.coupling.iter().enumerate() {
+            let named = |name: &String| config.task.iter().any(|task| task.name == *name);
+            let known = coupling.of.iter().all(named);
+            let asked = format!("{:?}", coupling.of);
+            let allowed = "the names of two [[task]] entries, a softmax and a sigmoid one";
+            self.holds(&format!("coupling.{index}.of"), &asked, known, allowed)?;
+        }
+        Ok(())
+    }
+
     fn optimizer(&self, config: &Config) -> Result<(), ConfigError> {
         let optimizer = &config.optimizer;
         let known = ["adam", "adamw", "sgd"].contains(&optimizer.kind.as_str());
@@ -179,4 +256,15 @@ impl Rules<'_, Config> {
             .is_none_or(|folder| !folder.as_os_str().is_empty());
         self.holds("train.cache_dir", &"\"\"", named, "a folder")
     }
+}
+
+/// The first key in which two sections differ, with the value in the first of them.
+fn first_difference(a: &ObjectiveConfig, b: &ObjectiveConfig) -> Option<(String, String)> {
+    let [a, b] = [a, b].map(|it| toml::Table::try_from(it).unwrap_or_default());
+    let mut differing = a
+        .into_iter()
+        .filter(|(key, value)| b.get(key) != Some(value));
+    differing
+        .next()
+        .map(|(key, value)| (key, value.to_string()))
 }

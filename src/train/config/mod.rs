@@ -2,15 +2,17 @@
 
 mod check;
 mod error;
+mod tasks;
 mod tree;
 
 pub(crate) use check::Rules;
 pub(crate) use tree::{Schema, Source};
 
 pub use error::{ConfigError, Line};
+pub use tasks::{CouplingConfig, ESTIMATE, TaskConfig};
 
 use crate::kernels::optim::AdamConstants;
-use crate::objective::ObjectiveConfig;
+use crate::objective::{MatchingTable, ObjectiveConfig, TaskKind};
 use crate::optim::{Decay, Optimizer};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -25,7 +27,13 @@ pub struct Config {
     pub data: Vec<DataConfig>,
     /// The databases that choose the best weights.
     pub validation: Vec<DataConfig>,
-    /// The objective.
+    /// The tasks; without any, expression, action units, and valence with arousal, by the keys of `objective`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub task: Vec<TaskConfig>,
+    /// What couples those tasks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub coupling: Vec<CouplingConfig>,
+    /// The objective of the tasks of affect; beside `task` only its `task_weighting` counts.
     pub objective: ObjectiveConfig,
     /// The optimiser.
     pub optimizer: OptimizerConfig,
@@ -260,7 +268,7 @@ impl Config {
 }
 
 impl Schema for Config {
-    const LISTS: &'static [&'static str] = &["data", "validation"];
+    const LISTS: &'static [&'static str] = &["data", "validation", "task", "coupling"];
 
     fn full() -> Self {
         let data = || {
@@ -277,6 +285,15 @@ impl Schema for Config {
             },
             data: data(),
             validation: data(),
+            task: vec![TaskConfig {
+                kind: Some(TaskKind::Softmax),
+                ..TaskConfig::default()
+            }],
+            coupling: vec![CouplingConfig {
+                relatedness: Some(String::new()),
+                matching_table: Some(MatchingTable::Binary),
+                ..CouplingConfig::default()
+            }],
             train: TrainConfig {
                 steps: Some(1),
                 max_seconds: Some(1.0),
@@ -291,7 +308,7 @@ impl Schema for Config {
         match key {
             "data.[].path" | "validation.[].path" | "model.pretrained" | "train.cache_dir" => true,
             // Without the ending it is the name of a table that comes with the program.
-            "objective.relatedness" => text.ends_with(".toml"),
+            "objective.relatedness" | "coupling.[].relatedness" => text.ends_with(".toml"),
             _ => false,
         }
     }

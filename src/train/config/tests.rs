@@ -1,4 +1,5 @@
 use super::*;
+use crate::objective::{Form, StopGradient, Tasks};
 
 fn read(text: &str, sets: &[&str]) -> Result<Config, ConfigError> {
     let folder = tempfile::tempdir().unwrap();
@@ -270,4 +271,130 @@ fn the_configurations_that_come_with_the_program_are_read() {
         }
     }
     assert!(count > 0);
+}
+
+const TASKS: &str = "[[task]]\nname = \"identity\"\nmin_images = 2\n[[task]]\nname = \"attributes\"\nweight = 0.5\n";
+
+#[test]
+fn tasks_and_couplings_are_data() {
+    let text = format!(
+        "{SMALL}{TASKS}[[task]]\nname = \"pose\"\nkind = \"tanh\"\noutputs = [\"yaw\", \"pitch\"]\n\
+         [[coupling]]\nof = [\"identity\", \"attributes\"]\ndistribution_matching = 0.1\nstop_gradient = \"q\"\n\
+         [objective]\ntask_weighting = \"uncertainty\"\n"
+    );
+    let config = read(
+        &text,
+        &["task.0.label_smoothing=0.1", "coupling.0.form=positive"],
+    )
+    .unwrap();
+    let [identity, attributes, pose] = &config.task[..] else {
+        panic!("{:?}", config.task);
+    };
+    assert_eq!(
+        (identity.kind(), identity.min_images),
+        (Some(TaskKind::Softmax), 2)
+    );
+    assert!(identity.outputs().is_empty());
+    assert_eq!(identity.options().label_smoothing, 0.1);
+    assert_eq!(
+        (attributes.kind(), attributes.options().weight),
+        (Some(TaskKind::Sigmoid), 0.5)
+    );
+    assert_eq!(
+        (pose.kind(), pose.outputs().len()),
+        (Some(TaskKind::Tanh), 2)
+    );
+    let coupling = &config.coupling[0];
+    // Of people nothing is known beforehand; weights of data are not 0 or 1.
+    assert_eq!(coupling.table(), ESTIMATE);
+    let options = coupling.options();
+    assert_eq!(options.matching_table, MatchingTable::Weighted);
+    assert_eq!(
+        (options.form, options.stop_gradient),
+        (Form::Positive, StopGradient::Q)
+    );
+    assert_eq!(read(&config.to_toml().unwrap(), &[]).unwrap(), config);
+    // The affect tasks by their names: as without any.
+    let affect = "[[task]]\nname = \"expression\"\n[[task]]\nname = \"action_units\"\n[[coupling]]\nof = [\"action_units\", \"expression\"]\n";
+    let config = read(&format!("{SMALL}{affect}"), &[]).unwrap();
+    assert_eq!(
+        config.task[0].outputs(),
+        Tasks::affect().get("expression").unwrap().outputs
+    );
+    assert_eq!(config.coupling[0].table(), "du2014");
+    assert_eq!(
+        config.coupling[0].options().matching_table,
+        MatchingTable::Binary
+    );
+    let file = read(
+        &format!("{SMALL}{affect}relatedness = \"mine.toml\"\n"),
+        &[],
+    )
+    .unwrap();
+    assert!(Path::new(file.coupling[0].table()).is_absolute());
+}
+
+#[test]
+fn rejects_tasks_and_couplings_that_say_too_little_or_too_much() {
+    for (more, wanted) in [
+        (
+            "[[task]]\nkind = \"softmax\"\n",
+            "task.0.name = \"\", but it must be a name that no other task has",
+        ),
+        (
+            "[[task]]\nname = \"identity\"\n[[task]]\nname = \"identity\"\n",
+            "config.toml:8: task.1.name = \"identity\"",
+        ),
+        (
+            "[[task]]\nname = \"gender\"\n",
+            "task.0.kind = nothing, but it must be softmax, sigmoid, linear or tanh, as the name is none of expression",
+        ),
+        (
+            "[[task]]\nname = \"identity\"\nkind = \"sigmoid\"\n",
+            "config.toml:7: task.0.kind = sigmoid, but it must be softmax for `identity`",
+        ),
+        (
+            "[[task]]\nname = \"valence_arousal\"\nkind = \"softmax\"\n",
+            "linear or tanh for `valence_arousal`",
+        ),
+        (
+            "[[task]]\nname = \"marks\"\nkind = \"sigmoid\"\n",
+            "task.0.outputs = []",
+        ),
+        (
+            "[[task]]\nname = \"pose\"\nkind = \"linear\"\noutputs = [\"yaw\"]\n",
+            "the two columns that the task reads",
+        ),
+        (
+            "[[task]]\nname = \"expression\"\noutputs = [\"joy\", \"fear\"]\n",
+            "task.0.outputs",
+        ),
+        (
+            "[[task]]\nname = \"identity\"\nmin_images = 0\n",
+            "config.toml:7: task.0.min_images = 0",
+        ),
+        (
+            "[[task]]\nname = \"expression\"\nmin_images = 2\n",
+            "task.0.min_images = 2",
+        ),
+        (
+            "[[coupling]]\nof = [\"expression\", \"action_units\"]\n",
+            "config.toml:6: coupling.0.of",
+        ),
+        (
+            "[[task]]\nname = \"identity\"\n[[coupling]]\nof = [\"identity\"]\n",
+            "config.toml:8: invalid length 1",
+        ),
+        (
+            "[[task]]\nname = \"identity\"\n[objective]\ndistribution_matching = 1.0\n",
+            "config.toml:8: objective.distribution_matching = 1.0, but it must be left out beside [[task]]",
+        ),
+        (
+            "[[task]]\nname = \"identity\"\nwieght = 2.0\n",
+            "config.toml:7: unknown key `task.0.wieght`; the nearest known key is `task.weight`",
+        ),
+    ] {
+        let text = message(&format!("{SMALL}{more}"), &[]);
+        assert!(text.contains(wanted), "{text}\nis not\n{wanted}");
+    }
 }

@@ -274,3 +274,78 @@ fn the_json_has_the_contracts_keys() {
     let json = serde_json::to_value(Accumulator::new(&tasks).finish()).unwrap();
     assert_eq!(json, serde_json::json!({"images": 0, "tasks": {}}));
 }
+
+#[test]
+fn centred_embeddings_have_the_mean_zero_whatever_else_they_hold() {
+    let mut embeddings = vec![vec![1.0, 4.0], vec![3.0, f32::NAN], vec![5.0, 2.0]];
+    centre(&mut embeddings);
+    assert_eq!(embeddings[0], [-2.0, 1.0]);
+    assert_eq!(embeddings[2], [2.0, -1.0]);
+    assert!(embeddings[1][0] == 0.0 && embeddings[1][1].is_nan());
+    centre(&mut []);
+}
+
+#[test]
+fn a_roc_goes_through_hand_worked_points() {
+    // From the top: one person, two, one; the last two tie.
+    let table = [
+        (0.9, true),
+        (0.7, false),
+        (0.5, true),
+        (0.2, true),
+        (0.2, false),
+    ];
+    let third = 1.0 / 3.0;
+    let want = [
+        (0.0, 0.0),
+        (0.0, third),
+        (0.5, third),
+        (0.5, 2.0 * third),
+        (1.0, 1.0),
+    ];
+    for (got, want) in roc(&table).iter().zip(want) {
+        close(got.0, want.0);
+        close(got.1, want.1);
+    }
+    assert_eq!(roc(&table).len(), want.len());
+    assert!(roc(&table[..1]).is_empty());
+    let verified = verification(&table).unwrap();
+    assert_eq!(verified.tar_at_low_far, None);
+    let many: Vec<_> = (0..2000).map(|i| (i as f32, i % 2 == 0)).collect();
+    assert!(verification(&many).unwrap().tar_at_low_far.is_some());
+}
+
+#[test]
+fn thousands_of_classes_are_counted_without_a_table_of_pairs() {
+    let tasks = Tasks::new(vec![crate::objective::Task {
+        name: "identity".to_owned(),
+        kind: TaskKind::Softmax,
+        outputs: (0..5000).map(|it| it.to_string()).collect(),
+    }])
+    .unwrap();
+    let mut accumulator = Accumulator::new(&tasks);
+    let mut logits = vec![0.0; tasks.width()];
+    logits[4000] = 1.0;
+    for class in [4000, 17, 4000] {
+        let labels = Labels {
+            tasks: vec![Label::Class(class)],
+            absent: false,
+        };
+        accumulator.add(&logits, &labels);
+    }
+    // A person who was not trained on is no label.
+    accumulator.add(&logits, &Labels::default());
+    let metrics = accumulator.finish();
+    assert_eq!(metrics.images, 4);
+    let task = metrics.tasks.classes("identity").unwrap();
+    close(task.accuracy, 2.0 / 3.0);
+    close(task.mean_recall, 0.5);
+    close(metrics.score(), 2.0 / 3.0);
+    let json = serde_json::to_value(&metrics).unwrap();
+    let task = json.pointer("/tasks/identity").unwrap();
+    assert!(
+        task.get("confusion").is_none() && task.get("recall").is_none(),
+        "{task}"
+    );
+    assert_eq!(serde_json::from_value::<Metrics>(json).unwrap(), metrics);
+}

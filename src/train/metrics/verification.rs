@@ -14,6 +14,9 @@ pub struct Verification {
     /// The largest share of the pairs of one person that are accepted while at most a hundredth of the others is.
     #[serde(rename = "tar_at_far_1e-2")]
     pub tar_at_far: f64,
+    /// The same for a thousandth; where a thousand pairs or more are of two people.
+    #[serde(rename = "tar_at_far_1e-3", skip_serializing_if = "Option::is_none")]
+    pub tar_at_low_far: Option<f64>,
     /// The pairs.
     pub pairs: u64,
     /// The accuracy of always giving the more frequent answer.
@@ -30,6 +33,48 @@ pub fn cosine(a: &[f32], b: &[f32]) -> f32 {
     };
     let norm = (dot(a, a) * dot(b, b)).sqrt();
     (dot(a, b) / norm) as f32
+}
+
+/// Subtracts from embeddings of one length their mean. Features that are never negative all point one way, and their cosines differ
+/// little; about their mean they point apart.
+pub fn centre(embeddings: &mut [Vec<f32>]) {
+    let len = embeddings.first().map_or(0, Vec::len);
+    for place in 0..len {
+        let values = embeddings.iter().filter_map(|it| it.get(place));
+        let finite = values.filter(|value| value.is_finite());
+        let (sum, count) = finite.fold((0.0, 0.0), |(sum, count), value| {
+            (sum + f64::from(*value), count + 1.0)
+        });
+        let mean = (sum / f64::max(count, 1.0)) as f32;
+        for value in embeddings.iter_mut().filter_map(|it| it.get_mut(place)) {
+            *value -= mean;
+        }
+    }
+}
+
+/// The receiver operating characteristic of pairs: for each threshold the share of the pairs of two people that are accepted and
+/// that of the pairs of one person, from (0, 0) to (1, 1). Empty where one of the answers does not occur.
+pub fn roc(pairs: &[(f32, bool)]) -> Vec<(f64, f64)> {
+    let mut sorted: Vec<(f32, bool)> = pairs
+        .iter()
+        .map(|(s, same)| (or_wrong(*s, *same), *same))
+        .collect();
+    sorted.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let same = sorted.iter().filter(|(_, same)| *same).count() as f64;
+    let others = sorted.len() as f64 - same;
+    if same == 0.0 || others == 0.0 {
+        return Vec::new();
+    }
+    let (mut hits, mut alarms) = (0.0, 0.0);
+    let mut points = vec![(0.0, 0.0)];
+    for (index, (score, same_person)) in sorted.iter().enumerate() {
+        *(if *same_person { &mut hits } else { &mut alarms }) += 1.0;
+        // A threshold lies between two scores that differ.
+        if sorted.get(index + 1).is_none_or(|next| next.0 < *score) {
+            points.push((alarms / others, hits / same));
+        }
+    }
+    points
 }
 
 /// The metrics of pairs: their similarity, and whether they show one person. A similarity that is no number is the wrong
@@ -49,6 +94,7 @@ pub fn verification(pairs: &[(f32, bool)]) -> Option<Verification> {
         accuracy: right as f64 / total,
         auc: area,
         tar_at_far: accepted(&scores, 0.01),
+        tar_at_low_far: (scores.len() - same >= 1000).then(|| accepted(&scores, 0.001)),
         pairs: scores.len() as u64,
         chance: same.max(scores.len() - same) as f64 / total,
     })
