@@ -367,17 +367,22 @@ impl<'a> Run<'a> {
         for validator in &self.validators {
             let Validated { score, metrics } = self.gpu.block_on(validator.run())?;
             let database = validator.name().to_owned();
+            let told = score.map_or("no label that the network knows".to_owned(), |score| {
+                format!("score {score:.4}")
+            });
             self.observer
-                .message(&format!("step {step}: {database}: score {score:.4}"));
-            self.board
-                .scalars(step, &[(&format!("validation/{database}"), score as f32)])?;
+                .message(&format!("step {step}: {database}: {told}"));
+            if let Some(score) = score {
+                self.board
+                    .scalars(step, &[(&format!("validation/{database}"), score as f32)])?;
+            }
             self.log.write(&Event::Validation {
                 step,
                 database,
-                score,
+                score: score.unwrap_or(f64::NAN),
                 metrics,
             })?;
-            scores.push(score);
+            scores.extend(score);
         }
         self.report_broken()?;
         self.clock.since = Instant::now();
@@ -413,10 +418,10 @@ impl<'a> Run<'a> {
         self.save("last.safetensors")
     }
 
-    /// What is written whatever the outcome; without validation data the last weights are the best.
+    /// What is written whatever the outcome; without a validation score the last weights are the best.
     fn end(&mut self, outcome: Outcome) -> Result<(), TrainError> {
         self.report_broken()?;
-        if outcome == Outcome::Finished && self.validators.is_empty() {
+        if outcome == Outcome::Finished && self.best.is_none() {
             self.save("best.safetensors")?;
         }
         self.log.write(&Event::End {

@@ -5,7 +5,8 @@ use super::config::{Config, CouplingConfig, DataConfig, ESTIMATE, TaskConfig};
 use crate::data::relatedness::{Between, load, load_between};
 use crate::data::{DataError, Database, Labelled, Table, Wanted};
 use crate::objective::{
-    Coupling, Labels, MatchingTable, Objective, Relatedness, Task, TaskKind, TaskOptions, Tasks,
+    Coupling, Label, Labels, MatchingTable, Objective, Relatedness, Task, TaskKind, TaskOptions,
+    Tasks,
 };
 use std::collections::HashMap;
 
@@ -189,6 +190,20 @@ fn warn(config: &Config, tasks: &Tasks, training: &[LabelledDatabase], say: &mut
         if sum(|it| it.rows) == 0 {
             say(&format!(
                 "task `{name}`: no training image has a label of it"
+            ));
+        }
+        let labels = || training.iter().flat_map(LabelledDatabase::labels);
+        let annotated = labels().fold(0, |all, labels| match labels.get(place) {
+            Label::Bits { mask, .. } => all | mask,
+            _ => all,
+        });
+        let outputs = task.outputs.iter().enumerate().take(64);
+        let silent = outputs.filter(|(bit, _)| annotated >> bit & 1 == 0);
+        let silent: Vec<&str> = silent.map(|(_, name)| name.as_str()).collect();
+        if annotated != 0 && !silent.is_empty() {
+            let silent = silent.join(", ");
+            say(&format!(
+                "task `{name}`: no training image annotates {silent}"
             ));
         }
         let unknown = sum(|it| it.unknown);

@@ -19,8 +19,9 @@ pub struct Validator {
 /// What a validation found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Validated {
-    /// What chooses the best weights; larger is better.
-    pub score: f64,
+    /// What chooses the best weights; larger is better. None where the data has no label that the network knows, such as people
+    /// who were not trained on.
+    pub score: Option<f64>,
     /// The metrics in the shape of `kinesic eval --json`.
     pub metrics: serde_json::Value,
 }
@@ -61,7 +62,7 @@ impl Validator {
     pub async fn run(&self) -> Result<Validated, TrainError> {
         let metrics = evaluate(&self.predictor, &self.tasks, &self.sequence, |_, _| {}).await?;
         Ok(Validated {
-            score: metrics.score(),
+            score: metrics.tasks.iter().next().map(|_| metrics.score()),
             metrics: serde_json::to_value(&metrics).unwrap_or_default(),
         })
     }

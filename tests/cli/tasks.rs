@@ -91,6 +91,15 @@ fn people_who_were_not_trained_on_are_no_labels() {
     );
     let run = faces.text("run");
     succeeds(&["train", &config, "--out", &run]);
+    // Strangers alone choose no best weights: the last are kept.
+    let rows = "image,identity\nface-000000.png,stranger\n";
+    std::fs::write(faces.path("faces/strangers.csv"), rows).unwrap();
+    let alone = "[[task]]\nname = \"identity\"\n[[validation]]\npath = \"faces/strangers.csv\"\n";
+    let config = faces.config("faces/table.csv", alone);
+    let shown = succeeds(&["train", &config, "--out", &faces.text("alone")]);
+    assert!(!shown.contains("score"), "{shown}");
+    let weights = |name: &str| read(&faces.path("alone").join(name));
+    assert!(weights("best.safetensors") == weights("last.safetensors"));
     let rows = "image,identity,expression\nface-000000.png,stranger,fear\nface-000001.png,another,neutral\n";
     std::fs::write(faces.path("faces/others.csv"), rows).unwrap();
     let pairs = "image_a,image_b,same\nface-000000.png,face-000001.png,0\nface-000002.png,face-000002.png,1\n";
@@ -111,7 +120,7 @@ fn people_who_were_not_trained_on_are_no_labels() {
     assert!(image::open(&roc).unwrap().width() > 400);
     refuses(
         &["eval", &weights, "--data", &others, "--roc", &roc],
-        &["--pairs"],
+        &["required arguments"],
     );
 }
 

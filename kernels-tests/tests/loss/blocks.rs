@@ -156,8 +156,8 @@ impl Together {
             let sizes = [case.sizes.classes, case.sizes.units, case.sizes.axes];
             for (image, row) in alone.grad.chunks_exact(sizes.iter().sum()).enumerate() {
                 let mut rest = row;
-                for part in 0..3 {
-                    let (own, behind) = rest.split_at(sizes[part]);
+                for (part, &outputs) in sizes.iter().enumerate() {
+                    let (own, behind) = rest.split_at(outputs);
                     rest = behind;
                     let columns = self.columns(number, part);
                     let given = &grad[image * width..][columns.clone()];

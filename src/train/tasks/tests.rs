@@ -43,14 +43,11 @@ fn outputs_come_from_the_training_tables() {
     assert_eq!(outputs(&found, "expression").len(), 7);
     assert!(said.is_empty(), "{said:?}");
     let second = &found.training[1].database.rows[0].labels;
-    let bits = crate::objective::Label::Bits {
+    let bits = Label::Bits {
         mask: 0b110,
         on: 0b010,
     };
-    assert_eq!(
-        (second.get(1), second.get(2)),
-        (crate::objective::Label::Class(3), bits)
-    );
+    assert_eq!((second.get(1), second.get(2)), (Label::Class(3), bits));
     let kernel = found.objective.kernel(3);
     // Identity with attributes, and expression beside them.
     assert_eq!(kernel.blocks.len(), 2);
@@ -188,6 +185,9 @@ fn says_what_the_tables_do_not_tell() {
         said[0].contains("1 training images show a class that is none of its outputs"),
         "{said:?}"
     );
+    let marks = "[[task]]\nname = \"marks\"\nkind = \"sigmoid\"\noutputs = [\"hat\", \"bread\"]\n";
+    let (_, said) = declared(marks, &[PEOPLE]);
+    assert_eq!(said, ["task `marks`: no training image annotates bread"]);
     // Couplings that cannot be are the objective's to refuse.
     let wrong = "[[task]]\nname = \"expression\"\n[[task]]\nname = \"compound\"\noutputs = [\"a\", \"b\"]\n[[coupling]]\nof = [\"expression\", \"compound\"]\n";
     let error = declared(wrong, &["image\na.png\n"])
