@@ -192,6 +192,9 @@ fn training(size: Size, coupling: f32) -> Result<Training, ExperimentError> {
             ..ObjectiveConfig::default()
         },
         relatedness: Some(table.table),
+        task: Vec::new(),
+        coupling: Vec::new(),
+        shuffled: false,
     })
 }
 

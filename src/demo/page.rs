@@ -106,7 +106,9 @@ pub(super) fn rows(demo: &Demo) -> Vec<(&'static str, [f64; 3])> {
         (name, columns.map(cell))
     };
     // The mean over tasks is for grids, which compare it over several seeds.
-    MEASURES.iter().enumerate().skip(1).map(row).collect()
+    let measures = MEASURES.iter().enumerate().skip(1);
+    let measured = measures.filter(|(index, _)| columns[2][*index].is_some());
+    measured.map(row).collect()
 }
 
 fn comparison(demo: &Demo) -> Table {

@@ -1,6 +1,7 @@
 //! The ranges of an experiment's values.
 
 use super::config::{CompoundBy, ExperimentConfig, LabelKind, Variant};
+use super::gallery::KNOWN;
 use super::world::MOST_DATABASES;
 use crate::data::nearest;
 use crate::nn::Backbone;
@@ -15,6 +16,7 @@ pub(super) fn check(config: &ExperimentConfig, source: &Source<'_, ExperimentCon
     model(config, &rules)?;
     faces(config, &rules)?;
     train(config, &rules)?;
+    tasks(config, &rules)?;
     for (index, variant) in config.variant.iter().enumerate() {
         one_variant(config, index, variant, &rules)?;
     }
@@ -123,6 +125,38 @@ fn train(config: &ExperimentConfig, rules: &OfGrid<'_>) -> Checked {
     )?;
     let precision = ["f32", "f16"].contains(&train.precision.as_str());
     rules.holds("train.precision", &train.precision, precision, "f32 or f16")
+}
+
+/// Synthetic faces have their own outputs.
+fn tasks(config: &ExperimentConfig, rules: &OfGrid<'_>) -> Checked {
+    for (index, task) in config.task.iter().enumerate() {
+        let key = format!("task.{index}");
+        let known = KNOWN.contains(&task.name.as_str());
+        let names = KNOWN.join(", ");
+        let name = format!("\"{}\"", task.name);
+        rules.holds(
+            &format!("{key}.name"),
+            &name,
+            known,
+            &format!("one of {names}"),
+        )?;
+        let own = task.kind.is_none() && task.outputs.is_empty() && task.min_images == 1;
+        let allowed = "a task without kind, outputs and min_images, which synthetic faces tell";
+        rules.holds(&key, &name, own, allowed)?;
+    }
+    let unused = config.coupling.iter().chain(
+        config
+            .variant
+            .iter()
+            .flat_map(|variant| variant.coupling.iter().flatten()),
+    );
+    let count = if config.task.is_empty() {
+        unused.count()
+    } else {
+        0
+    };
+    let allowed = "none without [[task]]: `objective` couples the tasks of affect";
+    rules.holds("coupling", &count, count == 0, allowed)
 }
 
 fn one_variant(

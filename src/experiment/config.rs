@@ -1,7 +1,7 @@
 //! CONFIG.toml of an experiment: a grid of variants, label budgets and seeds, as data.
 
-use crate::objective::ObjectiveConfig;
-use crate::train::config::{ConfigError, Line, Schema, Source};
+use crate::objective::{MatchingTable, ObjectiveConfig};
+use crate::train::config::{ConfigError, CouplingConfig, Line, Schema, Source, TaskConfig};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use toml::Value;
@@ -17,7 +17,7 @@ pub struct ExperimentConfig {
     pub text: String,
     /// The seeds, each one of people, weights and order; 1 to 5. Comparisons are paired by them.
     pub seeds: Vec<u64>,
-    /// The shares of the pictures with action units that keep them; 1 alone.
+    /// The shares of the pictures with action units, or what `faces.thinned` names, that keep them; 1 alone.
     pub au_shares: Vec<f64>,
     /// The network.
     pub model: NetworkConfig,
@@ -27,7 +27,13 @@ pub struct ExperimentConfig {
     pub train: StepsConfig,
     /// Compound expressions from a few labelled faces.
     pub few_shot: FewShotConfig,
-    /// The objective that all variants start from.
+    /// The tasks, of those that synthetic faces have labels for; without any, those of affect by the keys of `objective`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub task: Vec<TaskConfig>,
+    /// What couples those tasks, unless a variant says otherwise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub coupling: Vec<CouplingConfig>,
+    /// The objective of the tasks of affect that all variants start from; beside `task` only its `task_weighting` counts.
     pub objective: ObjectiveConfig,
     /// What is compared.
     pub variant: Vec<Variant>,
@@ -59,6 +65,39 @@ pub enum LabelKind {
     ActionUnits,
     /// Valence and arousal.
     ValenceArousal,
+    /// All attributes.
+    Attributes,
+    /// Who it is.
+    Identity,
+}
+
+impl LabelKind {
+    /// The task that it is a label of.
+    pub const fn task(self) -> &'static str {
+        match self {
+            Self::Expression => "expression",
+            Self::ActionUnits => "action_units",
+            Self::ValenceArousal => "valence_arousal",
+            Self::Attributes => "attributes",
+            Self::Identity => "identity",
+        }
+    }
+
+    /// What such a label is called in "all of the ... labels", in full and in little space.
+    pub(super) const fn noun(self) -> [&'static str; 2] {
+        match self {
+            Self::Expression => ["expression"; 2],
+            Self::ActionUnits => ["action unit", "AU"],
+            Self::ValenceArousal => ["valence and arousal"; 2],
+            Self::Attributes => ["attribute"; 2],
+            Self::Identity => ["identity"; 2],
+        }
+    }
+
+    #[allow(clippy::trivially_copy_pass_by_ref)] // As serde calls it.
+    fn is_action_units(&self) -> bool {
+        *self == Self::ActionUnits
+    }
 }
 
 /// What becomes of pictures that lose the only label they had.
@@ -85,6 +124,9 @@ pub struct FacesConfig {
     pub databases: Vec<Vec<LabelKind>>,
     /// What becomes of pictures that lose the only label they had: drop or keep; `drop`.
     pub unlabelled: Unlabelled,
+    /// The labels of which shares are kept; `action_units`.
+    #[serde(skip_serializing_if = "LabelKind::is_action_units")]
+    pub thinned: LabelKind,
     /// Pictures of the people by whom options may be chosen, and again as many with compound expressions; 640.
     pub validation: usize,
     /// The same of the people by whom nothing may be chosen; 640.
@@ -162,6 +204,9 @@ pub struct Variant {
     /// Those of the grid's shares that it is trained with; all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub au_shares: Option<Vec<f64>>,
+    /// Its couplings of the declared tasks, in place of the grid's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub coupling: Option<Vec<CouplingConfig>>,
     /// Keys of `[objective]` that differ.
     pub objective: toml::Table,
 }
@@ -187,6 +232,8 @@ impl Default for ExperimentConfig {
             faces: FacesConfig::default(),
             train: StepsConfig::default(),
             few_shot: FewShotConfig::default(),
+            task: Vec::new(),
+            coupling: Vec::new(),
             objective: ObjectiveConfig::default(),
             variant: Vec::new(),
             comparison: Vec::new(),
@@ -217,6 +264,7 @@ impl Default for FacesConfig {
             people: 1000,
             databases: kinds.map(|kind| vec![kind]).into(),
             unlabelled: Unlabelled::default(),
+            thinned: LabelKind::ActionUnits,
             validation: 640,
             test: 640,
         }
@@ -237,11 +285,17 @@ impl Default for StepsConfig {
 }
 
 impl Schema for ExperimentConfig {
-    const LISTS: &'static [&'static str] = &["variant", "comparison"];
+    const LISTS: &'static [&'static str] = &["variant", "comparison", "task", "coupling"];
 
     fn full() -> Self {
         let objective = Value::try_from(ObjectiveConfig::default());
+        let coupling = vec![CouplingConfig {
+            relatedness: Some(String::new()),
+            matching_table: Some(MatchingTable::Binary),
+            ..CouplingConfig::default()
+        }];
         let variant = Variant {
+            coupling: Some(coupling.clone()),
             databases: Some(Vec::new()),
             au_shares: Some(Vec::new()),
             objective: match objective {
@@ -251,6 +305,12 @@ impl Schema for ExperimentConfig {
             ..Variant::default()
         };
         Self {
+            faces: FacesConfig {
+                thinned: LabelKind::Attributes,
+                ..FacesConfig::default()
+            },
+            task: vec![TaskConfig::default()],
+            coupling,
             variant: vec![variant],
             comparison: vec![Comparison::default()],
             ..Self::default()
@@ -258,7 +318,12 @@ impl Schema for ExperimentConfig {
     }
 
     fn is_path(key: &str, text: &str) -> bool {
-        let tables = ["objective.relatedness", "variant.[].objective.relatedness"];
+        let tables = [
+            "objective.relatedness",
+            "variant.[].objective.relatedness",
+            "coupling.[].relatedness",
+            "variant.[].coupling.[].relatedness",
+        ];
         // Without the ending it is the name of a table that comes with the program.
         tables.contains(&key) && text.ends_with(".toml")
     }
@@ -299,6 +364,11 @@ impl ExperimentConfig {
             to: first.clone(),
         };
         names.map(against).collect()
+    }
+
+    /// The couplings of declared tasks of a variant.
+    pub(super) fn couplings_of<'a>(&'a self, variant: &'a Variant) -> &'a [CouplingConfig] {
+        variant.coupling.as_ref().unwrap_or(&self.coupling)
     }
 
     /// The objective of a variant.

@@ -1,21 +1,75 @@
 //! Rendered faces with every label.
 
 use super::ExperimentError;
-use crate::data::synthetic::{Faces, Picture, Shown};
+use crate::data::synthetic::{ATTRIBUTES, Faces, Picture, Shown};
 use crate::gpu::Gpu;
 use crate::kernels::face::{Face, render};
-use crate::objective::Labels;
+use crate::objective::{Label, Labels, Task, TaskKind, Tasks};
 
 /// Pictures with all that is known about them.
 #[derive(Clone, Debug)]
 pub struct Gallery {
     /// RGB bytes, picture after picture.
     pub pixels: Vec<u8>,
-    /// What is true of each.
+    /// What is true of each, in the order of [`KNOWN`].
     pub labels: Vec<Labels>,
     /// What compound expression each shows, if any.
     pub compound: Vec<Option<&'static str>>,
     side: usize,
+}
+
+/// The tasks that synthetic faces carry labels for, in the order of [`Gallery::labels`].
+pub(super) const KNOWN: [&str; 5] = [
+    "expression",
+    "action_units",
+    "valence_arousal",
+    "attributes",
+    "identity",
+];
+
+/// Labels in the order of [`KNOWN`] as labels of `tasks`; `kept` says which of them to keep.
+pub(super) fn labels_of(labels: &Labels, tasks: &Tasks, kept: impl Fn(&str) -> bool) -> Labels {
+    let label = |task: &Task| {
+        let place = KNOWN
+            .iter()
+            .position(|name| *name == task.name && kept(name));
+        place.map_or(Label::Missing, |place| labels.get(place))
+    };
+    Labels {
+        tasks: tasks.iter().map(label).collect(),
+        absent: labels.absent,
+    }
+}
+
+/// The outputs of a task of [`KNOWN`]: of identity the first `people`.
+pub(super) fn known(name: &str, people: u32) -> Option<Task> {
+    let task = |kind, outputs| {
+        Some(Task {
+            name: name.to_owned(),
+            kind,
+            outputs,
+        })
+    };
+    match name {
+        "attributes" => task(TaskKind::Sigmoid, ATTRIBUTES.map(str::to_owned).into()),
+        "identity" => {
+            let outputs = (0..people).map(|person| person.to_string());
+            task(TaskKind::Softmax, outputs.collect())
+        }
+        name => Tasks::affect().get(name).cloned(),
+    }
+}
+
+/// What is true of a picture, in the order of [`KNOWN`].
+fn labels(picture: &Picture) -> Labels {
+    let truth = &picture.truth;
+    let mut labels = Labels::from(truth.labels());
+    labels.tasks.push(Label::Bits {
+        mask: (1 << ATTRIBUTES.len()) - 1,
+        on: truth.attribute_bits(),
+    });
+    labels.tasks.push(Label::Class(truth.identity));
+    labels
 }
 
 /// The face before a camera that someone holds: cut from brows to chin as face detectors do, closer to upright, in soft light
@@ -70,10 +124,7 @@ impl Gallery {
         };
         Ok(Self {
             pixels,
-            labels: pictures
-                .iter()
-                .map(|picture| picture.truth.labels().into())
-                .collect(),
+            labels: pictures.iter().map(labels).collect(),
             compound: pictures
                 .iter()
                 .map(|picture| match picture.truth.shown {
@@ -83,6 +134,15 @@ impl Gallery {
                 .collect(),
             side,
         })
+    }
+
+    /// Who is in each picture.
+    pub(super) fn people(&self) -> Vec<u32> {
+        let person = |labels: &Labels| match labels.tasks.last() {
+            Some(Label::Class(person)) => *person,
+            _ => u32::MAX,
+        };
+        self.labels.iter().map(person).collect()
     }
 
     /// How many pictures there are.

@@ -4,6 +4,7 @@ use super::config::{ExperimentConfig, Variant};
 use super::{ExperimentError, LabelKind, Training};
 use crate::data::relatedness;
 use crate::objective::{Objective, ObjectiveConfig, Relatedness};
+use crate::train::config::{CouplingConfig, TaskConfig};
 use std::path::Path;
 
 /// One cell: a variant with a share of the labels under a seed.
@@ -45,20 +46,20 @@ impl Grid {
     /// [`ExperimentError::Variant`], [`ExperimentError::Table`] for an objective that cannot be.
     pub fn new(config: &ExperimentConfig, path: &Path) -> Result<Self, ExperimentError> {
         let mut grid = Self::default();
-        let mut tables = Vec::new();
+        let mut resolved = Vec::new();
         for variant in &config.variant {
-            tables.push(resolve(config, variant, path)?);
+            resolved.push(resolve(config, variant, path)?);
         }
         for &seed in &config.seeds {
-            for (index, (variant, (objective, table))) in
-                config.variant.iter().zip(&tables).enumerate()
+            for (index, (variant, (aims, table))) in
+                config.variant.iter().zip(&resolved).enumerate()
             {
                 let shares = variant.au_shares.as_ref().unwrap_or(&config.au_shares);
                 for &au_share in shares {
                     let mut parts = Vec::new();
-                    for (task, objective) in objectives(variant, objective) {
-                        let training = training(config, variant, au_share, seed, objective, table);
-                        let name = name(config, variant, task, &training);
+                    for aim in aims {
+                        let training = training(config, variant, au_share, seed, aim, table);
+                        let name = name(config, variant, aim, &training);
                         parts.push(grid.place(name, training));
                     }
                     grid.cells.push(Cell {
@@ -83,14 +84,43 @@ impl Grid {
     }
 }
 
-type Resolved = (ObjectiveConfig, Relatedness);
+/// What one network of a variant learns.
+#[derive(Clone, Debug, Default)]
+struct Aim {
+    /// The one task, where a variant has a network for each.
+    alone: Option<String>,
+    objective: ObjectiveConfig,
+    task: Vec<TaskConfig>,
+    coupling: Vec<CouplingConfig>,
+}
 
-/// The objective and table of a variant; refuses what no training could take.
+impl Aim {
+    fn is_coupled(&self) -> bool {
+        match self.task.is_empty() {
+            true => coupled(&self.objective),
+            false => !self.coupling.is_empty(),
+        }
+    }
+
+    /// Whether labels of a task are learned from.
+    fn learns(&self, kind: LabelKind) -> bool {
+        match self.task.is_empty() {
+            true => {
+                coupled(&self.objective)
+                    || kind != LabelKind::ActionUnits
+                    || self.objective.action_units > 0.0
+            }
+            false => self.task.iter().any(|task| task.name == kind.task()),
+        }
+    }
+}
+
+/// What a variant's networks learn, and the relatedness table of affect; refuses what no training could take.
 fn resolve(
     config: &ExperimentConfig,
     variant: &Variant,
     path: &Path,
-) -> Result<Resolved, ExperimentError> {
+) -> Result<(Vec<Aim>, Option<Relatedness>), ExperimentError> {
     let refused = |source| ExperimentError::Variant {
         path: path.to_owned(),
         variant: variant.name.clone(),
@@ -98,6 +128,14 @@ fn resolve(
     };
     // The keys were tried when the configuration was read.
     let objective = config.objective_of(variant).unwrap_or_default();
+    if !config.task.is_empty() {
+        let aims = declared(config, variant, &objective);
+        for aim in &aims {
+            let training = training(config, variant, 1.0, 0, aim, &None);
+            training.check().map_err(refused)?;
+        }
+        return Ok((aims, None));
+    }
     let loaded = relatedness::load(&objective.relatedness);
     let table = loaded
         .map_err(|source| ExperimentError::Table {
@@ -106,24 +144,48 @@ fn resolve(
             source: Box::new(source),
         })?
         .table;
-    let tasks = objective.tasks().map_err(refused)?;
-    Objective::new(&tasks, &objective, Some(&table)).map_err(refused)?;
-    for (_, objective) in objectives(variant, &objective) {
-        let tasks = objective.tasks().map_err(refused)?;
-        Objective::new(&tasks, &objective, Some(&table)).map_err(refused)?;
+    let aims = affect(variant, &objective);
+    let whole = Aim {
+        objective,
+        ..Aim::default()
+    };
+    for aim in [&whole].into_iter().chain(&aims) {
+        let tasks = aim.objective.tasks().map_err(refused)?;
+        Objective::new(&tasks, &aim.objective, Some(&table)).map_err(refused)?;
     }
-    Ok((objective, table))
+    Ok((aims, Some(table)))
 }
 
-/// The objectives that a variant trains: its own, or one for each task.
-fn objectives(
-    variant: &Variant,
-    objective: &ObjectiveConfig,
-) -> Vec<(Option<LabelKind>, ObjectiveConfig)> {
+/// What a variant learns of declared tasks: all, or each by a network of its own.
+fn declared(config: &ExperimentConfig, variant: &Variant, objective: &ObjectiveConfig) -> Vec<Aim> {
+    let aim = |alone: Option<String>, task, coupling| Aim {
+        alone,
+        // Of its keys only this counts.
+        objective: ObjectiveConfig {
+            task_weighting: objective.task_weighting,
+            ..ObjectiveConfig::default()
+        },
+        task,
+        coupling,
+    };
     if !variant.single_task {
-        return vec![(None, reduced(objective.clone()))];
+        let couplings = config.couplings_of(variant).to_vec();
+        return vec![aim(None, config.task.clone(), couplings)];
     }
-    let alone = |kind, weight: f32, set: fn(&mut ObjectiveConfig, f32)| {
+    let each = config.task.iter();
+    each.map(|task| aim(Some(task.name.clone()), vec![task.clone()], Vec::new()))
+        .collect()
+}
+
+/// What a variant learns of affect: by one network, or each task by one of its own.
+fn affect(variant: &Variant, objective: &ObjectiveConfig) -> Vec<Aim> {
+    if !variant.single_task {
+        return vec![Aim {
+            objective: reduced(objective.clone()),
+            ..Aim::default()
+        }];
+    }
+    let alone = |kind: LabelKind, weight: f32, set: fn(&mut ObjectiveConfig, f32)| {
         let mut alone = ObjectiveConfig {
             expression: 0.0,
             action_units: 0.0,
@@ -133,7 +195,11 @@ fn objectives(
             ..objective.clone()
         };
         set(&mut alone, weight);
-        (weight > 0.0).then(|| (Some(kind), reduced(alone)))
+        (weight > 0.0).then(|| Aim {
+            alone: Some(kind.task().to_owned()),
+            objective: reduced(alone),
+            ..Aim::default()
+        })
     };
     let all = [
         alone(LabelKind::Expression, objective.expression, |it, weight| {
@@ -189,48 +255,51 @@ fn training(
     variant: &Variant,
     au_share: f64,
     seed: u64,
-    objective: ObjectiveConfig,
-    table: &Relatedness,
+    aim: &Aim,
+    table: &Option<Relatedness>,
 ) -> Training {
     let mut faces = config.faces.clone();
     if let Some(databases) = &variant.databases {
         faces.databases.clone_from(databases);
     }
-    let coupled = coupled(&objective);
-    // Without action units the budget of their labels is no part of a training.
-    let units = coupled || objective.action_units > 0.0;
-    let table = || match variant.shuffled {
-        true => table.shuffled(seed),
-        false => table.clone(),
-    };
+    let coupled = aim.is_coupled();
+    let shuffled = variant.shuffled && coupled;
+    let table = table.as_ref().filter(|_| coupled);
     Training {
         seed,
         model: config.model.clone(),
+        // Without the labels that are thinned their budget is no part of a training.
+        au_share: if aim.learns(faces.thinned) {
+            au_share
+        } else {
+            1.0
+        },
         faces,
-        au_share: if units { au_share } else { 1.0 },
         train: config.train.clone(),
         few_shot: config.few_shot.clone(),
-        relatedness: coupled.then(table),
-        objective,
+        relatedness: table.map(|table| match shuffled {
+            true => table.shuffled(seed),
+            false => table.clone(),
+        }),
+        objective: aim.objective.clone(),
+        task: aim.task.clone(),
+        coupling: aim.coupling.clone(),
+        shuffled: shuffled && !aim.task.is_empty(),
     }
 }
 
-fn name(
-    config: &ExperimentConfig,
-    variant: &Variant,
-    task: Option<LabelKind>,
-    training: &Training,
-) -> String {
+fn name(config: &ExperimentConfig, variant: &Variant, aim: &Aim, training: &Training) -> String {
     let mut name = variant.name.clone();
-    if let Some(task) = task {
-        name += match task {
-            LabelKind::Expression => ", expression",
-            LabelKind::ActionUnits => ", action units",
-            LabelKind::ValenceArousal => ", valence and arousal",
+    if let Some(task) = &aim.alone {
+        let task = match task.as_str() {
+            "valence_arousal" => "valence and arousal".to_owned(),
+            task => task.replace('_', " "),
         };
+        name += &format!(", {task}");
     }
     if config.au_shares.len() > 1 {
-        name += &format!(", {} of the AU labels", share_name(training.au_share));
+        let [_, noun] = config.faces.thinned.noun();
+        name += &format!(", {} of the {noun} labels", share_name(training.au_share));
     }
     format!("{name}, seed {}", training.seed)
 }

@@ -1,7 +1,8 @@
 //! The batches of a training: equal shares of the databases, each with the labels that it carries.
 
+use super::gallery::labels_of;
 use super::{LabelKind, Training, Unlabelled, World};
-use crate::objective::{Label, Labels, Tasks};
+use crate::objective::{Labels, Tasks};
 use crate::random::Random;
 
 /// A database as a training sees it.
@@ -21,24 +22,7 @@ pub(super) struct Mix<'a> {
     batch: usize,
 }
 
-/// The labels of affect that a database of these kinds keeps.
-fn keep(labels: &Labels, kinds: &[LabelKind]) -> Labels {
-    let kept = [
-        LabelKind::Expression,
-        LabelKind::ActionUnits,
-        LabelKind::ValenceArousal,
-    ];
-    let label = |(place, kind)| match kinds.contains(&kind) {
-        true => labels.get(place),
-        false => Label::Missing,
-    };
-    Labels {
-        tasks: kept.into_iter().enumerate().map(label).collect(),
-        absent: labels.absent,
-    }
-}
-
-/// The pictures that keep their action units: `share` of `count`, at least one. Those of a smaller share are among those of a
+/// The pictures that keep the labels that are thinned: `share` of `count`, at least one. Those of a smaller share are among those of a
 /// larger one, so that budgets differ in nothing else.
 pub(super) fn annotated(seed: u64, database: usize, count: usize, share: f64) -> Vec<bool> {
     let random = Random::new(seed, &format!("action unit labels {database}"));
@@ -55,19 +39,19 @@ pub(super) fn annotated(seed: u64, database: usize, count: usize, share: f64) ->
 impl<'a> Mix<'a> {
     pub(super) fn new(world: &'a World, training: &Training, tasks: &Tasks) -> Self {
         let faces = &training.faces;
-        let affect = Tasks::affect();
         let pool = |(database, kinds): (usize, &Vec<LabelKind>)| {
             let gallery = &world.train[database];
             let annotated = annotated(training.seed, database, gallery.len(), training.au_share);
             let mut without = kinds.clone();
-            without.retain(|kind| *kind != LabelKind::ActionUnits);
+            without.retain(|kind| *kind != faces.thinned);
             let labels = gallery.labels.iter().zip(&annotated);
             let labels = labels.map(|(labels, annotated)| {
                 let kinds = if *annotated { kinds } else { &without };
-                keep(labels, kinds).of(&affect, tasks)
+                labels_of(labels, tasks, |task| {
+                    kinds.iter().any(|kind| kind.task() == task)
+                })
             });
-            let dropped =
-                faces.unlabelled == Unlabelled::Drop && kinds == &[LabelKind::ActionUnits];
+            let dropped = faces.unlabelled == Unlabelled::Drop && kinds == &[faces.thinned];
             let pictures = (0..gallery.len()).filter(|&picture| annotated[picture] || !dropped);
             Pool {
                 order: Random::new(training.seed, &format!("demo order {database}")),
@@ -80,6 +64,13 @@ impl<'a> Mix<'a> {
             pools: faces.databases.iter().enumerate().map(pool).collect(),
             batch: training.train.batch,
         }
+    }
+
+    /// The labels of all pictures.
+    pub(super) fn labels(&self) -> impl Iterator<Item = &Labels> + Clone {
+        self.pools
+            .iter()
+            .flat_map(|pool| pool.pictures.iter().map(|&picture| &pool.labels[picture]))
     }
 
     /// The pictures and labels of a step: equal shares of the databases, drawn with replacement.
@@ -103,8 +94,9 @@ impl<'a> Mix<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::gallery::known;
     use super::*;
-    use crate::objective::AffectLabels;
+    use crate::objective::{AffectLabels, Label};
 
     #[test]
     fn a_smaller_budget_is_part_of_a_larger_one() {
@@ -122,17 +114,28 @@ mod tests {
 
     #[test]
     fn a_database_keeps_the_labels_that_it_carries() {
-        let all = Labels::from(AffectLabels {
+        let mut all = Labels::from(AffectLabels {
             expression: Some(3),
             au_mask: 7,
             au_value: 5,
             valence_arousal: Some([0.1, 0.2]),
         });
-        let units = keep(&all, &[LabelKind::ActionUnits]);
+        all.tasks.push(Label::Bits { mask: 3, on: 1 });
+        all.tasks.push(Label::Class(9));
+        let affect = Tasks::affect();
+        let kept = |kinds: &[LabelKind]| {
+            let has = |task: &str| kinds.iter().any(|kind| kind.task() == task);
+            labels_of(&all, &affect, has).tasks
+        };
         let bits = Label::Bits { mask: 7, on: 5 };
-        assert_eq!(units.tasks, [Label::Missing, bits, Label::Missing]);
-        let rest = keep(&all, &[LabelKind::Expression, LabelKind::ValenceArousal]);
-        assert_eq!(rest.tasks, [all.get(0), Label::Missing, all.get(2)]);
-        assert_eq!(all.get(0), Label::Class(3));
+        let units = kept(&[LabelKind::ActionUnits, LabelKind::Identity]);
+        assert_eq!(units, [Label::Missing, bits, Label::Missing]);
+        let rest = kept(&[LabelKind::Expression, LabelKind::ValenceArousal]);
+        assert_eq!(rest, [Label::Class(3), Label::Missing, all.get(2)]);
+        // In the order of the tasks, whatever that is.
+        let tasks = ["identity", "action_units"].map(|name| known(name, 10).unwrap());
+        let tasks = Tasks::new(tasks.into()).unwrap();
+        let found = labels_of(&all, &tasks, |_| true).tasks;
+        assert_eq!(found, [Label::Class(9), bits]);
     }
 }

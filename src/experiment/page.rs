@@ -9,8 +9,8 @@ use crate::train::report::{
 };
 use std::fmt::Write as _;
 
-/// The measures that the findings name: the mean over tasks, the action units, compound expressions.
-const HEADLINES: [usize; 3] = [0, 3, 7];
+/// The measures that the findings name: the mean over tasks, the action units, compound expressions, attributes, verification.
+const HEADLINES: [usize; 5] = [0, 3, 7, 8, 10];
 /// Names short enough for the axes of plots, in the order of [`MEASURES`].
 const SHORT: [&str; MEASURES.len()] = [
     "mean over tasks",
@@ -21,6 +21,10 @@ const SHORT: [&str; MEASURES.len()] = [
     "CCC valence",
     "CCC arousal",
     "compound accuracy",
+    "attribute F1",
+    "attribute AUC",
+    "verification",
+    "verification AUC",
 ];
 
 /// Puts the report together.
@@ -97,11 +101,14 @@ fn facts(config: &ExperimentConfig, summary: &Summary, command: &str) -> Vec<(St
     .into()
 }
 
-/// "with 1/16 of the action unit labels", where there are several budgets.
+/// " with 1/16 of the action unit labels", where there are several budgets.
 fn with_share(config: &ExperimentConfig, share: f64) -> String {
     match config.au_shares.len() {
         1 => String::new(),
-        _ => format!(" with {} of the action unit labels", share_name(share)),
+        _ => {
+            let [noun, _] = config.faces.thinned.noun();
+            format!(" with {} of the {noun} labels", share_name(share))
+        }
     }
 }
 
@@ -175,7 +182,10 @@ fn gains(config: &ExperimentConfig, summary: &Summary) -> Panel {
         let series = |&share: &f64| IntervalSeries {
             name: match config.au_shares.len() {
                 1 => String::new(),
-                _ => format!("{} of the AU labels", share_name(share)),
+                _ => {
+                    let [_, noun] = config.faces.thinned.noun();
+                    format!("{} of the {noun} labels", share_name(share))
+                }
             },
             values: measures
                 .iter()
@@ -201,6 +211,12 @@ fn gains(config: &ExperimentConfig, summary: &Summary) -> Panel {
     }
 }
 
+/// The measures that some variant has.
+fn measured(summary: &Summary) -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+    let has = |key: &str| summary.means.iter().any(|mean| mean.measure == key);
+    MEASURES.iter().filter(move |(key, _)| has(key))
+}
+
 /// For each measure the means against the budget, a colour a variant.
 fn budgets(config: &ExperimentConfig, summary: &Summary) -> Panel {
     let mut shares = config.au_shares.clone();
@@ -224,8 +240,11 @@ fn budgets(config: &ExperimentConfig, summary: &Summary) -> Panel {
     };
     Panel {
         title: "Label budgets".to_owned(),
-        text: "Means over the seeds against the share of the action unit labels. The bars are 95 % intervals of each mean by itself; that two of them overlap does not say that a paired difference holds zero.".to_owned(),
-        plots: MEASURES.iter().map(plot).collect(),
+        text: format!(
+            "Means over the seeds against the share of the {} labels. The bars are 95 % intervals of each mean by itself; that two of them overlap does not say that a paired difference holds zero.",
+            config.faces.thinned.noun()[0]
+        ),
+        plots: measured(summary).map(plot).collect(),
     }
 }
 
@@ -242,7 +261,8 @@ fn difference_tables(config: &ExperimentConfig, summary: &Summary) -> Vec<Table>
             summary,
         )];
     }
-    let text = format!("{text} A column for each share of the action unit labels.");
+    let [noun, _] = config.faces.thinned.noun();
+    let text = format!("{text} A column for each share of the {noun} labels.");
     let table = |comparison| {
         let shares = config.au_shares.iter();
         let columns = shares.map(|&share| (share_name(share), (comparison, share)));
@@ -312,7 +332,7 @@ fn mean_table(config: &ExperimentConfig, summary: &Summary, share: f64) -> Table
         ),
         corner: "measure".to_owned(),
         columns: ["chance".to_owned()].into_iter().chain(names).collect(),
-        rows: MEASURES.iter().map(row).collect(),
+        rows: measured(summary).map(row).collect(),
         shading: Shading::Best,
         decimals: 3,
     }
@@ -325,27 +345,28 @@ fn notes(config: &ExperimentConfig, summary: &Summary) -> Vec<String> {
             "A seed draws other people, other weights and another order. Intervals are Student's t over {} seeds and are not corrected for the number of comparisons: of twenty differences that are none, one is expected to look like one.",
             summary.seeds.len()
         ),
-        "The mean over tasks is that of expression accuracy, action unit F1, and the mean of both CCC. Chance is the share of the most frequent expression, the F1 of always answering yes, 0 for the CCC, and 1/15 for compound expressions.".to_owned(),
+        "The mean over tasks is that of expression accuracy, action unit F1, and the mean of both CCC, and of attribute F1 and verification accuracy. Chance is the share of the most frequent expression, the F1 of always answering yes, 0 for the CCC, 1/15 for compound expressions, and 1/2 for verification.".to_owned(),
         "The people of the report are in no training database. Options are to be chosen by the validation people (--validation), who are others.".to_owned(),
     ];
     if has(|it| it.single_task) {
         notes.push("A single-task variant is a network for each task, trained on the same pictures in the same order with that task's loss alone; what they say is joined.".to_owned());
     }
     let few = &config.few_shot;
-    notes.push(match few.shots {
+    let compounds = measured(summary).any(|(key, _)| *key == "compound_accuracy");
+    notes.extend(compounds.then(|| match few.shots {
         0 => "Compound accuracy is zero-shot: nothing was trained on compound expressions.".to_owned(),
         shots => format!(
             "Compound accuracy is zero-shot unless the variant says few-shot: then a new head is learned from {shots} faces of each of the 15 compound expressions, of people who are in no other database; tuned, with the trunk in {} steps.",
             few.steps
         ),
-    });
+    }));
     if has(|it| it.shuffled) {
         notes.push("A shuffled table has its rows dealt to other expressions, by the seed, so that none keeps its own.".to_owned());
     }
     if config.au_shares.iter().any(|share| *share < 1.0) {
         notes.push(match config.faces.unlabelled {
-            Unlabelled::Drop => "Pictures that lose their action units leave the database, so that each step has as many annotated pictures, drawn from fewer.".to_owned(),
-            Unlabelled::Keep => "Pictures that lose their action units stay without a label, so that a step has fewer annotated pictures.".to_owned(),
+            Unlabelled::Drop => "Pictures that lose their only label leave the database, so that each step has as many annotated pictures, drawn from fewer.".to_owned(),
+            Unlabelled::Keep => "Pictures that lose their only label stay without a label, so that a step has fewer annotated pictures.".to_owned(),
         });
     }
     if summary.adapters.len() > 1 {

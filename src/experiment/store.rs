@@ -102,6 +102,9 @@ impl Found {
         }
         Ok(Evaluation {
             compound: joined_compound(parts)?,
+            verification: parts
+                .iter()
+                .find_map(|(_, part)| part.evaluation.verification.clone()),
             metrics,
         })
     }

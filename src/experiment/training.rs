@@ -1,5 +1,6 @@
 //! One training of a grid: what it is, as data, and how it runs.
 
+use super::gallery::known;
 use super::mix::Mix;
 use super::{
     ExperimentError, FacesConfig, FewShotConfig, NetworkConfig, Observer, StepsConfig, World,
@@ -8,10 +9,14 @@ use crate::gpu::{Gpu, Precision};
 use crate::infer::{Images, Model};
 use crate::kernels::optim::{AdamConstants, Optimizer};
 use crate::nn::{Backbone, Network, Weights};
-use crate::objective::{Objective, ObjectiveConfig, Relatedness, Tasks};
+use crate::objective::{
+    Coupling, Labels, Objective, ObjectiveConfig, ObjectiveError, Relatedness, Task, TaskKind,
+    Tasks,
+};
 use crate::optim::{Decay, Schedule};
 use crate::tape::Memory;
-use crate::train::{Setup, StepLosses, Trainer, Upload};
+use crate::train::config::{CouplingConfig, TaskConfig};
+use crate::train::{Setup, StepLosses, Trainer, Upload, relate};
 use serde::Serialize;
 use std::time::Instant;
 
@@ -35,8 +40,17 @@ pub struct Training {
     pub few_shot: FewShotConfig,
     /// The objective.
     pub objective: ObjectiveConfig,
-    /// The relatedness table, where there is a coupling.
+    /// The relatedness table of affect, where there is a coupling.
     pub relatedness: Option<Relatedness>,
+    /// The declared tasks; without any, those of affect by the keys of `objective`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub task: Vec<TaskConfig>,
+    /// What couples them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub coupling: Vec<CouplingConfig>,
+    /// Whether the rows of their tables are dealt to other classes.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub shuffled: bool,
 }
 
 /// A trained network.
@@ -52,14 +66,73 @@ impl Training {
     /// The tasks that are trained.
     ///
     /// # Errors
-    /// [`ExperimentError::Objective`].
-    pub fn tasks(&self) -> Result<Tasks, ExperimentError> {
-        Ok(self.objective.tasks()?)
+    /// [`ObjectiveError::NoTask`], and for declared tasks [`ObjectiveError::Twice`].
+    pub fn tasks(&self) -> Result<Tasks, ObjectiveError> {
+        if self.task.is_empty() {
+            return self.objective.tasks();
+        }
+        let people = self.faces.people * self.faces.databases.len() as u32;
+        let tasks = self.task.iter().filter_map(|it| known(&it.name, people));
+        Tasks::new(tasks.collect())
     }
 
-    fn objective(&self) -> Result<Objective, ExperimentError> {
-        let table = self.relatedness.as_ref();
-        Ok(Objective::new(&self.tasks()?, &self.objective, table)?)
+    /// The objective; the labels are for tables that are estimated.
+    fn objective<'l>(
+        &self,
+        labels: impl Iterator<Item = &'l Labels> + Clone,
+    ) -> Result<Objective, ExperimentError> {
+        let tasks = self.tasks()?;
+        if self.task.is_empty() {
+            let table = self.relatedness.as_ref();
+            return Ok(Objective::new(&tasks, &self.objective, table)?);
+        }
+        let mut tables = Vec::new();
+        for coupling in &self.coupling {
+            let table = relate(coupling, &tasks, labels.clone(), &mut |_| {})?;
+            tables.push(match self.shuffled {
+                true => table.shuffled(self.seed),
+                false => table,
+            });
+        }
+        Ok(self.declare(&tasks, tables)?)
+    }
+
+    /// The objective of declared tasks, with the table of each coupling.
+    fn declare(
+        &self,
+        tasks: &Tasks,
+        tables: Vec<Relatedness>,
+    ) -> Result<Objective, ObjectiveError> {
+        let couplings = self.coupling.iter().zip(tables);
+        let couplings: Vec<Coupling> = couplings
+            .map(|(coupling, table)| Coupling {
+                of: coupling.of.clone(),
+                table,
+                options: coupling.options(),
+            })
+            .collect();
+        let options: Vec<_> = self.task.iter().map(TaskConfig::options).collect();
+        let weighting = self.objective.task_weighting;
+        Objective::declare(tasks, &options, &couplings, weighting)
+    }
+
+    /// Refuses declared tasks and couplings that no pictures could make right.
+    pub(super) fn check(&self) -> Result<(), ObjectiveError> {
+        let tasks = self.tasks()?;
+        let outputs = |name| tasks.get(name).map_or(0, |task: &Task| task.outputs.len());
+        let mut tables = Vec::new();
+        for coupling in &self.coupling {
+            let [mut rows, mut columns] = coupling.of.each_ref().map(|name| outputs(name));
+            // The names stand in either order.
+            if tasks
+                .get(&coupling.of[0])
+                .is_some_and(|task| task.kind == TaskKind::Sigmoid)
+            {
+                (rows, columns) = (columns, rows);
+            }
+            tables.push(Relatedness::new(&vec![vec![0.0; columns]; rows])?);
+        }
+        self.declare(&tasks, tables).map(drop)
     }
 
     fn setup(&self, objective: &Objective) -> Setup {
@@ -171,7 +244,8 @@ struct Loop<'a> {
 
 impl<'a> Loop<'a> {
     fn new(gpu: &'a Gpu, training: &Training, world: &'a World) -> Result<Self, ExperimentError> {
-        let objective = training.objective()?;
+        let mix = Mix::new(world, training, &training.tasks()?);
+        let objective = training.objective(mix.labels())?;
         let setup = training.setup(&objective);
         let network = setup.network;
         let declared = network.declare(training.model.size)?;
@@ -182,7 +256,7 @@ impl<'a> Loop<'a> {
             network,
             trainer: gpu.block_on(Trainer::new(gpu, setup, &weights))?,
             objective,
-            mix: Mix::new(world, training, &training.tasks()?),
+            mix,
             batch,
             matrices: crate::data::identity_matrix(batch),
             pixels: Vec::new(),

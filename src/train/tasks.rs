@@ -86,6 +86,10 @@ impl LabelledDatabase {
     }
 }
 
+fn labels(databases: &[LabelledDatabase]) -> impl Iterator<Item = &Labels> {
+    databases.iter().flat_map(LabelledDatabase::labels)
+}
+
 /// The columns that the declared tasks ask for, before all their outputs are known.
 fn wanted(config: &Config) -> Wanted {
     let mut wanted = Wanted::default();
@@ -228,7 +232,7 @@ fn objective(
     let mut couplings = Vec::with_capacity(config.coupling.len());
     for coupling in &config.coupling {
         couplings.push(Coupling {
-            table: table(coupling, tasks, training, say)?,
+            table: relate(coupling, tasks, labels(training), say)?,
             of: coupling.of.clone(),
             options: coupling.options(),
         });
@@ -259,14 +263,17 @@ fn affect_table(
             "objective.matching_table = \"binary\" takes every weight above 0 of an estimate for 1; \"weighted\" suits it",
         );
     }
-    estimate(&between, training, say).map(Some)
+    estimate(&between, labels(training), say).map(Some)
 }
 
-/// The table of a coupling.
-fn table(
+/// The table of a coupling; the labels are for one that is estimated.
+///
+/// # Errors
+/// What reading or estimating it meets.
+pub(crate) fn relate<'l>(
     coupling: &CouplingConfig,
     tasks: &Tasks,
-    training: &[LabelledDatabase],
+    labels: impl Iterator<Item = &'l Labels>,
     say: &mut dyn FnMut(&str),
 ) -> Result<Relatedness, DataError> {
     let [a, b] = coupling.of.each_ref().map(String::as_str);
@@ -276,7 +283,7 @@ fn table(
         return Ok(Relatedness::default());
     };
     if coupling.table() == ESTIMATE {
-        return estimate(&between, training, say);
+        return estimate(&between, labels, say);
     }
     let loaded = load_between(coupling.table(), &between)?;
     loaded.warnings.iter().for_each(|warning| say(warning));
@@ -294,12 +301,11 @@ fn between<'a>(names: [&str; 2], tasks: &'a Tasks) -> Option<Between<'a>> {
     })
 }
 
-fn estimate(
+fn estimate<'l>(
     between: &Between<'_>,
-    training: &[LabelledDatabase],
+    labels: impl Iterator<Item = &'l Labels>,
     say: &mut dyn FnMut(&str),
 ) -> Result<Relatedness, DataError> {
-    let labels = training.iter().flat_map(LabelledDatabase::labels);
     let loaded = between.estimate(labels)?;
     loaded.warnings.iter().for_each(|warning| say(warning));
     Ok(loaded.table)

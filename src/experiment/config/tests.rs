@@ -140,5 +140,6 @@ fn the_grids_that_come_with_the_program_are_read() {
     assert_eq!(grid("control"), (30, 5));
     assert_eq!(grid("form"), (30, 5));
     assert_eq!(grid("compounds"), (10, 5));
-    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 5);
+    assert_eq!(grid("identity"), (45, 5));
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 6);
 }
