@@ -7,9 +7,9 @@ use crate::gpu::Gpu;
 use crate::infer::{Model, Output, Predictor};
 use crate::train::curves::{Curve, Series, curves_png};
 use crate::train::metrics::{
-    ClassMetrics, TaskMetric, TaskMetrics, Verification, centre, cosine, roc, verification,
+    ClassMetrics, TaskMetric, TaskMetrics, Verification, cosine, roc, verification,
 };
-use crate::train::{embeddings, evaluate, write_atomically};
+use crate::train::{evaluate, write_atomically};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -45,8 +45,7 @@ pub(super) struct EvalArgs {
     /// With `--compound few`: steps in which the trunk is trained on too; 0 keeps it
     #[arg(long, value_name = "STEPS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
     tune: u64,
-    /// Also verification, on a table of image_a,image_b,same: by the cosine of the trunk's features, averaged over each picture and
-    /// its mirror image, about their mean over all pictures of the table
+    /// Also verification, on a table of image_a,image_b,same: by the cosine of the trunk's features
     #[arg(long, value_name = "TABLE")]
     pairs: Option<PathBuf>,
     /// With --pairs: draws the shares of true and false accepts over all thresholds
@@ -146,25 +145,26 @@ fn verify(
             rows.len() - 1
         });
     }
+    let mut embeddings = vec![None; rows.len()];
     let path = args.pairs.as_deref().unwrap_or(Path::new(""));
     let faces = Faces::new(model, path, rows, Vec::new(), args.batch)?;
-    let found = gpu.block_on(embeddings(predictor, &faces.sequence))?;
-    // Of the rows that are there.
-    let places: Vec<Option<usize>> = found
-        .iter()
-        .scan(0, |next, row| {
-            let place = row.is_some().then_some(*next);
-            *next += usize::from(row.is_some());
-            Some(place)
-        })
-        .collect();
-    let mut found: Vec<Vec<f32>> = found.into_iter().flatten().collect();
-    centre(&mut found);
+    gpu.block_on(evaluate(
+        predictor,
+        &model.tasks,
+        &faces.sequence,
+        |row, output| {
+            embeddings[row] = Some(output.embedding.clone());
+        },
+    ))?;
     let scored: Vec<(f32, bool)> = pairs
         .iter()
         .filter_map(|pair| {
-            let [a, b] = pair.images.each_ref().map(|image| places[index[image]]);
-            Some((cosine(&found[a?], &found[b?]), pair.same))
+            let [a, b] = &pair.images;
+            let (a, b) = (
+                embeddings[index[a]].as_ref()?,
+                embeddings[index[b]].as_ref()?,
+            );
+            Some((cosine(a, b), pair.same))
         })
         .collect();
     let verified = verification(&scored).ok_or_else(|| {

@@ -96,17 +96,6 @@ mod tests {
     }
 
     #[test]
-    fn the_mirror_is_the_flip_of_augmentation() {
-        let random = Random::new(1, "augment");
-        let augment = Augment {
-            flip: true,
-            ..Augment::NONE
-        };
-        let mut drawn = (0..99).map(|index| augment.matrix(&random, index, 48));
-        assert!(drawn.any(|matrix| matrix == crate::data::mirror_matrix(48)));
-    }
-
-    #[test]
     fn changes_stay_within_their_bounds_and_reach_most_of_them() {
         let random = Random::new(2, "augment");
         let size = 100;

@@ -168,11 +168,6 @@ pub fn identity_matrix(count: usize) -> Vec<f32> {
     [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0].repeat(count)
 }
 
-/// The map that mirrors an image of `size` x `size`: see [`Augment`](super::Augment).
-pub const fn mirror_matrix(size: usize) -> [f32; 8] {
-    [-1.0, 0.0, size as f32, 0.0, 1.0, 0.0, 0.0, 0.0]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -289,11 +289,6 @@ impl Sequence {
         })
     }
 
-    /// The side of its images in pixels.
-    pub fn size(&self) -> usize {
-        self.images.size
-    }
-
     /// The database's name.
     pub fn name(&self) -> &str {
         &self.images.name

@@ -16,7 +16,7 @@ mod table;
 pub use augment::Augment;
 pub use cache::Cache;
 pub use error::DataError;
-pub use image::{check_header, decode, identity_matrix, mirror_matrix, photo};
+pub use image::{check_header, decode, identity_matrix, photo};
 pub use images::{Broken, too_many_broken};
 pub use loader::{Batch, Database, Drawn, Loader, Sequence};
 pub(crate) use nearest::nearest;

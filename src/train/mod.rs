@@ -27,4 +27,4 @@ pub use run::{Observer, Summary, run};
 pub(crate) use tasks::relate;
 pub use tasks::{Declared, LabelledDatabase};
 pub use trainer::{Setup, StepLosses, Trainer, Upload};
-pub use validate::{Validated, Validator, embeddings, evaluate};
+pub use validate::{Validated, Validator, evaluate};

@@ -2,7 +2,7 @@
 
 use super::TrainError;
 use super::metrics::{Accumulator, Metrics};
-use crate::data::{Broken, Sequence, mirror_matrix};
+use crate::data::{Broken, Sequence};
 use crate::gpu::Gpu;
 use crate::infer::{Model, Output, Predictor};
 use crate::objective::Tasks;
@@ -90,31 +90,4 @@ pub async fn evaluate(
         }
     }
     Ok(accumulator.finish())
-}
-
-/// The embeddings by which faces are compared: of each row of a database the mean of the picture's and its mirror image's, by row;
-/// nothing for a row whose picture is broken.
-///
-/// # Errors
-/// [`TrainError::Data`], [`TrainError::Tape`].
-pub async fn embeddings(
-    predictor: &Predictor,
-    sequence: &Sequence,
-) -> Result<Vec<Option<Vec<f32>>>, TrainError> {
-    let mut found = vec![None; sequence.rows().len()];
-    let mirrored = mirror_matrix(sequence.size()).repeat(predictor.batch());
-    for index in 0..sequence.batches() {
-        let batch = sequence.batch(index)?;
-        let plain = predictor.run(&batch.pixels, &batch.matrices).await?;
-        let mirrored = predictor.run(&batch.pixels, &mirrored).await?;
-        let outputs = plain.into_iter().zip(mirrored).zip(&batch.labels);
-        for (place, ((plain, mirrored), labels)) in outputs.enumerate() {
-            if !labels.absent {
-                let pairs = plain.embedding.iter().zip(&mirrored.embedding);
-                let mean = pairs.map(|(a, b)| 0.5 * (a + b)).collect();
-                found[index * predictor.batch() + place] = Some(mean);
-            }
-        }
-    }
-    Ok(found)
 }

@@ -82,6 +82,28 @@ fn identity_and_attributes_are_a_configuration() {
     assert!(cells.iter().all(|count| *count == cells[0]), "{cells:?}");
 }
 
+/// Two blocks write the gradient of the logits, each its own columns.
+#[test]
+fn low_memory_changes_no_bit_of_several_blocks() {
+    let faces = Faces::new();
+    let config = faces.config("faces/table.csv", TASKS);
+    for precision in ["f32", "f16"] {
+        let weights = |memory: &str| {
+            let run = format!("{precision}-{memory}");
+            let sets = [
+                format!("train.memory={memory}"),
+                format!("train.precision={precision}"),
+            ];
+            let out = faces.text(&run);
+            succeeds(&[
+                "train", &config, "--out", &out, "--set", &sets[0], "--set", &sets[1],
+            ]);
+            read(&faces.path(&run).join("last.safetensors"))
+        };
+        assert!(weights("fast") == weights("low"), "{precision}");
+    }
+}
+
 #[test]
 fn people_who_were_not_trained_on_are_no_labels() {
     let faces = Faces::new();

@@ -8,7 +8,7 @@ mod verification;
 pub use axes::{Axis, AxisMetrics, ccc, pcc};
 pub use classes::{ClassMetrics, MOST_LISTED, class_metrics};
 pub use units::{UnitMetrics, auc};
-pub use verification::{Verification, centre, cosine, roc, verification};
+pub use verification::{Verification, cosine, roc, verification};
 
 use crate::objective::{Label, Labels, TaskKind, Tasks};
 use classes::Answers;

@@ -276,16 +276,6 @@ fn the_json_has_the_contracts_keys() {
 }
 
 #[test]
-fn centred_embeddings_have_the_mean_zero_whatever_else_they_hold() {
-    let mut embeddings = vec![vec![1.0, 4.0], vec![3.0, f32::NAN], vec![5.0, 2.0]];
-    centre(&mut embeddings);
-    assert_eq!(embeddings[0], [-2.0, 1.0]);
-    assert_eq!(embeddings[2], [2.0, -1.0]);
-    assert!(embeddings[1][0] == 0.0 && embeddings[1][1].is_nan());
-    centre(&mut []);
-}
-
-#[test]
 fn a_roc_goes_through_hand_worked_points() {
     // From the top: one person, two, one; the last two tie.
     let table = [

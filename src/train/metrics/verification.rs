@@ -35,23 +35,6 @@ pub fn cosine(a: &[f32], b: &[f32]) -> f32 {
     (dot(a, b) / norm) as f32
 }
 
-/// Subtracts from embeddings of one length their mean. Features that are never negative all point one way, and their cosines differ
-/// little; about their mean they point apart.
-pub fn centre(embeddings: &mut [Vec<f32>]) {
-    let len = embeddings.first().map_or(0, Vec::len);
-    for place in 0..len {
-        let values = embeddings.iter().filter_map(|it| it.get(place));
-        let finite = values.filter(|value| value.is_finite());
-        let (sum, count) = finite.fold((0.0, 0.0), |(sum, count), value| {
-            (sum + f64::from(*value), count + 1.0)
-        });
-        let mean = (sum / f64::max(count, 1.0)) as f32;
-        for value in embeddings.iter_mut().filter_map(|it| it.get_mut(place)) {
-            *value -= mean;
-        }
-    }
-}
-
 /// The receiver operating characteristic of pairs: for each threshold the share of the pairs of two people that are accepted and
 /// that of the pairs of one person, from (0, 0) to (1, 1). Empty where one of the answers does not occur.
 pub fn roc(pairs: &[(f32, bool)]) -> Vec<(f64, f64)> {
