@@ -5,7 +5,7 @@ mod common;
 use common::{Line, quick};
 use criterion::{Criterion, criterion_group, criterion_main};
 use kernels_tests::elementwise;
-use kernels_tests::harness::{compare, execute};
+use kernels_tests::harness::{compare, execute, ways};
 use kernels_tests::norm::BatchNorm;
 use kernels_tests::random::Draw;
 use kinesic::kernels::Call;
@@ -119,12 +119,14 @@ fn statistics(criterion: &mut Criterion) {
         let partials = execute(&stats, &[&x]).remove(0);
         let [gamma, beta, mean, var] = problem.vectors();
         let inputs: [&[f32]; 5] = [&partials, &gamma, &beta, &mean, &var];
-        problem.line("norm/batch_norm_finish", &finish, |line| {
-            line.stream(criterion, &finish, &inputs, |what, outputs| {
-                let invstd = &outputs[2][problem.channels..];
-                compare(what, invstd, &want.invstd, problem.rows);
+        for finish in ways(&finish) {
+            problem.line("norm/batch_norm_finish", &finish, |line| {
+                line.stream(criterion, &finish, &inputs, |what, outputs| {
+                    let invstd = &outputs[2][problem.channels..];
+                    compare(what, invstd, &want.invstd, problem.rows);
+                });
             });
-        });
+        }
     }
 }
 
@@ -207,11 +209,13 @@ fn gradients(criterion: &mut Criterion) {
         });
         let partials = execute(&reduce, &inputs).remove(0);
         let of_finish: [&[f32]; 3] = [&partials, &gamma, &statistics];
-        problem.line("norm/batch_norm_grad_finish", &finish, |line| {
-            line.stream(criterion, &finish, &of_finish, |what, sums| {
-                compare(what, &sums[0], &want.gamma, rows);
+        for finish in ways(&finish) {
+            problem.line("norm/batch_norm_grad_finish", &finish, |line| {
+                line.stream(criterion, &finish, &of_finish, |what, sums| {
+                    compare(what, &sums[0], &want.gamma, rows);
+                });
             });
-        });
+        }
         let coefficients = execute(&finish, &of_finish).remove(2);
         let input = BatchNormGradInput {
             rows,

@@ -41,6 +41,22 @@ fn kinesic_block_on<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
+/// The call and, where its shader combines lanes and the adapter has subgroups, the one that does it within them.
+pub fn ways(call: &Call) -> Vec<Call> {
+    let combined = call.clone().in_subgroups();
+    if combined == *call {
+        return vec![combined];
+    }
+    if !gpu().device.features().contains(wgpu::Features::SUBGROUP) {
+        eprintln!(
+            "{}: not within subgroups, which the adapter lacks",
+            call.shader.name
+        );
+        return vec![call.clone()];
+    }
+    vec![call.clone(), combined]
+}
+
 /// Runs `call`, and holds its variants in f16 and with 64-bit words against it where there are any. `inputs` holds the contents of the `Read` and `Update` bindings in binding order (bit patterns of u32
 /// labels travel as f32 bits), those that the call does not touch left out or empty; the result holds the contents of the `Write` and `Update` bindings in binding order.
 ///

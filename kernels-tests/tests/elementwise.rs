@@ -1,7 +1,7 @@
 //! Element by element kernels against their references.
 
 use kernels_tests::elementwise as reference;
-use kernels_tests::harness::{compare, execute, execute_as_is, gpu, pad, unpad};
+use kernels_tests::harness::{compare, execute, execute_as_is, gpu, pad, unpad, ways};
 use kernels_tests::random::Draw;
 use kinesic::gpu::Precision;
 use kinesic::kernels::KernelError;
@@ -208,6 +208,31 @@ mod bias_grad {
             let what = format!("{rows} x {channels} seed {seed}");
             let want = reference::column_sums(&grad_y, channels);
             compare(&what, &unpad(&what, &got, channels), &want, rows);
+        }
+    }
+
+    #[test]
+    fn is_finished_alike_in_each_way_for_any_number_of_groups() {
+        // Of 32 rows each; around the lanes that finish them.
+        for groups in [1, 2, 7, 16, 17, 64, 128, 129, 255, 512, 513, 2000] {
+            let kernel = BiasGrad {
+                rows: 32 * groups,
+                channels: 4,
+            };
+            let mut draw = Draw::new("bias_grad finish", groups as u64);
+            let partials = draw.tensor(kernel.partials_len(), 3.0);
+            let want = reference::column_sums(&partials, 4);
+            for call in ways(&kernel.finish().unwrap()) {
+                let run = || execute(&call, &[&pad(&partials, 4)]).remove(0);
+                let got = run();
+                compare(
+                    &format!("{groups} groups, {}", call.variant),
+                    &got,
+                    &want,
+                    groups,
+                );
+                assert_eq!(run(), got, "{groups} groups, {}: other bits", call.variant);
+            }
         }
     }
 

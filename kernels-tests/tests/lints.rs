@@ -15,11 +15,12 @@ fn parsed(text: &str) -> naga::Module {
         .unwrap_or_else(|error| panic!("{}", error.emit_to_string(text)))
 }
 
-/// What the line `Needs:` of a shader's header allows it beyond WebGPU's core.
+/// What the line `Needs:` of a shader's header allows its base variant beyond WebGPU's core; what comes behind `Variants:` is for others.
 fn named_capabilities(kernel: &Kernel) -> Capabilities {
     let needs = kernel.shader.source.lines();
     let needs: String = needs
         .filter(|line| line.starts_with("// Needs: "))
+        .filter_map(|line| line.split("Variants:").next())
         .collect();
     [
         ("subgroup", Capabilities::SUBGROUP),
@@ -41,24 +42,45 @@ fn named_capabilities(kernel: &Kernel) -> Capabilities {
 #[test]
 fn shaders_validate_with_the_capabilities_that_they_name() {
     for kernel in all() {
-        let module = parse(&kernel);
-        let capabilities = named_capabilities(&kernel);
-        // Core WebGPU packs halves into words; to naga that is a capability, as old GL cannot.
-        let core = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
-        let mut validator = Validator::new(ValidationFlags::all(), capabilities | core);
-        if capabilities.contains(Capabilities::SUBGROUP) {
-            validator
-                .subgroup_stages(ShaderStages::COMPUTE)
-                .subgroup_operations(SubgroupOperationSet::all());
-        }
-        validator.validate(&module).unwrap_or_else(|error| {
-            panic!(
-                "{}: {}",
-                kernel.shader.name,
-                error.emit_to_string(kernel.shader.source)
-            )
-        });
+        let named = named_capabilities(&kernel);
+        validates(kernel.shader.name, kernel.shader.source, named)
+            .unwrap_or_else(|error| panic!("{error}"));
     }
+}
+
+#[test]
+fn variants_for_subgroups_name_them_and_need_nothing_else() {
+    let combined = Variant::new().set("SUBGROUP", true);
+    let kernels = all();
+    let combining = kernels.iter().filter(|it| it.shader.has_subgroups());
+    assert!(combining.clone().count() > 0);
+    for kernel in combining {
+        let name = kernel.shader.name;
+        assert!(
+            kernel.shader.source.contains("SUBGROUP (subgroups)"),
+            "{name}"
+        );
+        let text = kernel.shader.text(&combined);
+        let named = named_capabilities(kernel);
+        validates(name, &text, named).expect_err("no text for subgroups needs no subgroups");
+        validates(name, &text, named | Capabilities::SUBGROUP)
+            .unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+/// Whether naga takes a text with these capabilities beside WebGPU's core.
+fn validates(name: &str, text: &str, capabilities: Capabilities) -> Result<(), String> {
+    // Core WebGPU packs halves into words; to naga that is a capability, as old GL cannot.
+    let core = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    let mut validator = Validator::new(ValidationFlags::all(), capabilities | core);
+    if capabilities.contains(Capabilities::SUBGROUP) {
+        validator
+            .subgroup_stages(ShaderStages::COMPUTE)
+            .subgroup_operations(SubgroupOperationSet::all());
+    }
+    let validated = validator.validate(&parsed(text));
+    let refused = |error: naga::WithSpan<_>| format!("{name}: {}", error.emit_to_string(text));
+    validated.map(|_| ()).map_err(refused)
 }
 
 #[test]

@@ -228,9 +228,13 @@ impl Gpu {
     }
 
     fn module(&self, shader: Shader, variant: &Variant) -> wgpu::ShaderModule {
+        let text = match self.info().backend {
+            wgpu::Backend::BrowserWebGpu => shader.text_for_browsers(variant),
+            _ => shader.text(variant),
+        };
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(shader.name),
-            source: wgpu::ShaderSource::Wgsl(shader.text(variant)),
+            source: wgpu::ShaderSource::Wgsl(text),
         };
         // SAFETY: the kernels are this crate's own. Every loop counts an index up to a bound that its twin computed, no
         // index leaves its binding (the twins state each binding's extent, the tests poison guard bands around it), and

@@ -49,6 +49,8 @@ const ONLY_F16: &str = "// only f16: ";
 const WITHOUT: &str = " // without ";
 /// Begins a line of a shader that is a comment unless the constant named behind it is set.
 const ONLY: &str = "// only ";
+/// What a text with subgroups begins with in a browser.
+const ENABLE_SUBGROUPS: &str = "enable subgroups;";
 
 impl Shader {
     /// Whether the file has a text for f16.
@@ -61,10 +63,15 @@ impl Shader {
         self.source.contains("// only WORDS: ")
     }
 
+    /// Whether the file has a text that adds among the lanes of a subgroup by shuffles.
+    pub fn has_subgroups(&self) -> bool {
+        self.source.contains("// only SUBGROUP: ")
+    }
+
     /// The text of a variant: the file, its marked lines exchanged. Line numbers stay.
     pub fn text(&self, variant: &Variant) -> Cow<'static, str> {
         let half = variant.precision == Precision::F16;
-        let marked = half || self.source.contains(WITHOUT);
+        let marked = half || self.source.contains(WITHOUT) || self.has_subgroups();
         if !marked {
             return Cow::Borrowed(self.source);
         }
@@ -88,6 +95,17 @@ impl Shader {
             text.push('\n');
         }
         Cow::Owned(text)
+    }
+
+    /// [`Shader::text`] for compilers other than naga, which takes what works on subgroups as it is and refuses the directive that
+    /// WGSL demands with it. Line numbers stay.
+    pub fn text_for_browsers(&self, variant: &Variant) -> Cow<'static, str> {
+        let text = self.text(variant);
+        let mut code = text.lines().filter(|line| !line.starts_with("//"));
+        match code.any(|line| line.contains("@builtin(subgroup_")) {
+            true => Cow::Owned(format!("{ENABLE_SUBGROUPS} {text}")),
+            false => text,
+        }
     }
 }
 
@@ -193,6 +211,20 @@ mod tests {
             format!("{}\n", shader.source)
         );
         assert_eq!(shader.text(&mapped.stored(Precision::F16)), "\nb\nc\n");
+    }
+
+    #[test]
+    fn browsers_are_told_of_subgroups_where_a_variant_has_them() {
+        let shader = Shader {
+            name: "any",
+            source: "// any: with @builtin(subgroup_size)\n// only SUBGROUP: @builtin(subgroup_size) size: u32",
+        };
+        let base = Variant::new();
+        assert_eq!(shader.text_for_browsers(&base), shader.text(&base));
+        let combined = base.set("SUBGROUP", true);
+        let text = shader.text_for_browsers(&combined);
+        assert_eq!(text.lines().count(), 2);
+        assert!(text.starts_with("enable subgroups; // any"), "{text}");
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub enum Access {
 
 /// The constant of variants that load 64-bit words.
 const WORDS: (&str, i64) = ("WORDS", 1);
+/// The constant of variants that add among the lanes of a subgroup by shuffles.
+const SUBGROUP: (&str, i64) = ("SUBGROUP", 1);
 
 /// One storage binding of a [`Call`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,6 +144,18 @@ impl Call {
         self
     }
 
+    /// The same problem with the lanes' terms combined within subgroups, where the shader has a text for that: for devices with the
+    /// feature `SUBGROUP` on which it is [worth it](crate::gpu::Gpu::has_subgroup_kernels). The same problem on the same adapter
+    /// has the same bits each time, but other ones than without.
+    #[must_use]
+    pub fn in_subgroups(mut self) -> Self {
+        let already = self.variant.constants().contains(&SUBGROUP);
+        if !already && self.shader.has_subgroups() {
+            self.variant = self.variant.set(SUBGROUP.0, SUBGROUP.1);
+        }
+        self
+    }
+
     /// Whether a binding holds f16.
     pub fn is_half(&self, extent: &Extent) -> bool {
         extent.activation && self.variant.precision() == Precision::F16
@@ -198,7 +212,8 @@ macro_rules! params {
 }
 pub(crate) use params;
 
-/// Names a shader file of `shaders/` as a [`Shader`](crate::gpu::Shader), followed by the files that it shares with others.
+/// Names a shader file of `shaders/` as a [`Shader`](crate::gpu::Shader), followed by the files that it shares with others: of
+/// its folder, or `../shared/`.
 macro_rules! shader {
     ($family:literal, $name:literal $(, $shared:literal)*) => {
         $crate::gpu::Shader {
@@ -239,6 +254,11 @@ pub fn all() -> Vec<Kernel> {
     ]
     .concat();
     for kernel in &mut kernels {
+        if kernel.shader.has_subgroups() {
+            let combined = kernel.variants.iter().cloned();
+            let combined: Vec<_> = combined.map(|it| it.set(SUBGROUP.0, SUBGROUP.1)).collect();
+            kernel.variants.extend(combined);
+        }
         if kernel.shader.has_words() {
             let words = kernel.variants.iter().cloned();
             let words: Vec<_> = words.map(|it| it.set(WORDS.0, WORDS.1)).collect();

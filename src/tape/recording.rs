@@ -394,6 +394,9 @@ impl Lowering<'_> {
         if self.target.software {
             call = call.in_words();
         }
+        if self.target.subgroups {
+            call = call.in_subgroups();
+        }
         if operands.len() != call.extents.len() {
             return Err(kernel(KernelError::Bindings {
                 kernel: call.shader.name,

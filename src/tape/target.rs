@@ -10,6 +10,8 @@ use std::sync::Arc;
 pub struct Target {
     /// Whether to use the kernels for software adapters; see [`Gpu::has_software_kernels`](crate::gpu::Gpu::has_software_kernels).
     pub software: bool,
+    /// Whether to combine the lanes of a subgroup by shuffles; see [`Gpu::has_subgroup_kernels`](crate::gpu::Gpu::has_subgroup_kernels).
+    pub subgroups: bool,
     /// The largest range a storage binding may have, in bytes.
     pub max_binding: u64,
     /// The largest buffer, in bytes.
@@ -37,6 +39,7 @@ impl Target {
     pub fn unlimited() -> Self {
         Self {
             software: false,
+            subgroups: false,
             max_binding: u64::MAX,
             max_buffer: u64::MAX,
             fuse: true,
@@ -55,6 +58,7 @@ impl Target {
         let tuning = gpu.tuning().and_then(|text| Tuning::read(&text).ok());
         Self {
             software: gpu.has_software_kernels(),
+            subgroups: gpu.has_subgroup_kernels(),
             max_binding: limits.max_storage_buffer_binding_size,
             max_buffer: limits.max_buffer_size,
             fuse: true,

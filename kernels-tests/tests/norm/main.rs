@@ -2,6 +2,7 @@
 
 mod checks;
 mod fold;
+mod lanes;
 mod problem;
 
 use kernels_tests::harness::execute;

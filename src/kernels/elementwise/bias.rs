@@ -6,7 +6,7 @@ use crate::kernels::{Access, Call, Kernel, KernelError, Params, narrow, padded, 
 
 const ADD: Shader = shader!("elementwise", "bias_add");
 const REDUCE: Shader = shader!("elementwise", "bias_grad_reduce");
-const FINISH: Shader = shader!("elementwise", "bias_grad_finish");
+const FINISH: Shader = shader!("elementwise", "bias_grad_finish", "../shared/fold_lanes");
 /// Rows an invocation of `bias_add`.
 const ROWS: usize = 8;
 

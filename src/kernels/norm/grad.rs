@@ -10,7 +10,7 @@ use crate::kernels::check::{all_finishes, all_flags, elements, flags, positive, 
 use crate::kernels::{Access, Call, Kernel, KernelError, Params, narrow, params, shader};
 
 const REDUCE: Shader = shader!("norm", "batch_norm_grad_reduce");
-const FINISH: Shader = shader!("norm", "batch_norm_grad_finish");
+const FINISH: Shader = shader!("norm", "batch_norm_grad_finish", "../shared/fold_lanes");
 const INPUT: Shader = shader!("norm", "batch_norm_grad_input");
 
 params!(FinishParams {

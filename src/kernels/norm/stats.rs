@@ -8,7 +8,7 @@ use crate::kernels::check::{
 use crate::kernels::{Access, Call, Kernel, KernelError, Params, narrow, params, shader};
 
 const STATS: Shader = shader!("norm", "batch_norm_stats");
-const FINISH: Shader = shader!("norm", "batch_norm_finish");
+const FINISH: Shader = shader!("norm", "batch_norm_finish", "../shared/fold_lanes");
 
 params!(FinishParams {
     rows: u32,

@@ -20,7 +20,7 @@ pub fn dump(folder: &Path, kernels: &[Kernel]) -> io::Result<usize> {
         for variant in &kernel.variants {
             let label = variant.to_string();
             let case = cases.iter().find(|it| it.variant == label);
-            let text = kernel.shader.text(variant);
+            let text = kernel.shader.text_for_browsers(variant);
             let file = format!("{}.{label}.wgsl", kernel.shader.name);
             std::fs::write(folder.join(&file), text.as_bytes())?;
             list.push(entry(kernel, variant, &file, case, &text));
@@ -38,8 +38,7 @@ fn entry(kernel: &Kernel, variant: &Variant, file: &str, case: Option<&Case>, te
     if variant.precision() == Precision::F16 {
         features.push("shader-f16");
     }
-    // Both ways to say it: the WGSL directive, which naga does not demand, and the built-in functions themselves.
-    if text.contains("enable subgroups;") || text.contains("subgroupBroadcast(") {
+    if text.starts_with("enable subgroups;") {
         features.push("subgroups");
     }
     if text.contains("u64") {
