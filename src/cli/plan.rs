@@ -1,7 +1,7 @@
 //! `kinesic plan`.
 
 use super::{Common, Failure};
-use crate::gpu::{Gpu, Precision};
+use crate::gpu::{Gpu, Matrices, Precision};
 use crate::infer::{Images, InferencePass};
 use crate::kernels::optim::{AdamConstants, Optimizer};
 use crate::nn::{Backbone, Network};
@@ -72,8 +72,11 @@ pub(super) struct PlanArgs {
     #[arg(long, default_value_t = 3.0)]
     bandwidth: f64,
     /// Plans for a software adapter's kernels instead of a GPU's
-    #[arg(long)]
+    #[arg(long, conflicts_with = "matrices")]
     software: bool,
+    /// Plans for a GPU with cooperative matrices of this side in f16 (`kinesic adapters` names them): 16 or none
+    #[arg(long, default_value = "none", value_parser = ["16", "none"])]
+    matrices: String,
 }
 
 impl Model {
@@ -144,6 +147,7 @@ struct Report {
     precision: String,
     memory: String,
     mode: &'static str,
+    matrices: String,
     dispatches: usize,
     recomputed: usize,
     bytes_read: u64,
@@ -168,6 +172,10 @@ struct Kernel {
 pub(super) fn run(common: &Common, args: &PlanArgs) -> Result<(), Failure> {
     let target = Target {
         software: args.software,
+        matrices: Matrices {
+            half16: args.matrices == "16",
+            ..Matrices::NONE
+        },
         precision: args.model.precision(),
         memory: args.model.memory(),
         ..Target::unlimited()
@@ -185,18 +193,20 @@ pub(super) fn run(common: &Common, args: &PlanArgs) -> Result<(), Failure> {
             1e3 * arithmetic.max(bytes / (args.bandwidth * 1e12))
         })
         .sum();
-    let report = report(&args.model, args.mode, accounts, roofline_ms);
+    let report = report(args, accounts, roofline_ms);
     common.report(&report, || text(&report))
 }
 
-fn report(model: &Model, mode: Mode, accounts: Accounts, roofline_ms: f64) -> Report {
+fn report(args: &PlanArgs, accounts: Accounts, roofline_ms: f64) -> Report {
+    let model = &args.model;
     Report {
         backbone: model.backbone.clone(),
         size: model.size,
         batch: model.batch,
         precision: model.precision.clone(),
         memory: model.memory.clone(),
-        mode: mode.name(),
+        mode: args.mode.name(),
+        matrices: args.matrices.clone(),
         dispatches: accounts.dispatches,
         recomputed: accounts.recomputed,
         bytes_read: accounts.bytes_read,
@@ -224,8 +234,14 @@ fn report(model: &Model, mode: Mode, accounts: Accounts, roofline_ms: f64) -> Re
 fn text(report: &Report) -> String {
     let mb = |bytes: u64| bytes as f64 / 1e6;
     let mut text = format!(
-        "{} at {}, batch {}, {}, {}, {} memory\n",
-        report.backbone, report.size, report.batch, report.precision, report.mode, report.memory
+        "{} at {}, batch {}, {}, {}, {} memory, matrices: {}\n",
+        report.backbone,
+        report.size,
+        report.batch,
+        report.precision,
+        report.mode,
+        report.memory,
+        report.matrices
     );
     let rows = [
         ("dispatches", report.dispatches.to_string()),

@@ -319,6 +319,28 @@ fn the_input_of_training_is_measured_and_reported_as_json() {
 }
 
 #[test]
+fn the_plan_of_a_gpu_with_matrices_needs_none() {
+    let plan = |matrices: &str, precision: &str| {
+        let model = ["plan", "--backbone", "resnet18", "--batch", "4"];
+        let target = ["--matrices", matrices, "--precision", precision];
+        let report = succeeds(&[&model[..], &target, &["--json", "-"]].concat());
+        let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+        let kernels = report["by_kernel"].as_array().unwrap().clone();
+        let names = kernels.iter().map(|it| it["kernel"].as_str().unwrap());
+        let with = names.filter(|name| name.ends_with("_matrix")).count();
+        (report["flops"].clone(), with)
+    };
+    let (flops, kernels) = plan("16", "f16");
+    assert_eq!(kernels, 3, "forward and both gradients");
+    assert_eq!(plan("none", "f16"), (flops, 0));
+    // Those of side 16 are of f16 alone.
+    assert_eq!(plan("16", "f32").1, 0);
+    refuses(&["plan", "--matrices", "4"], &["'4'", "16"]);
+    let both = ["plan", "--matrices", "16", "--software"];
+    refuses(&both, &["--software", "--matrices"]);
+}
+
+#[test]
 fn the_plan_reports_its_accounts_as_json() {
     let args = [
         "plan",
