@@ -290,7 +290,7 @@ fn the_input_of_training_is_measured_and_reported_as_json() {
             "--batch",
             "8",
             "--seconds",
-            "0.1",
+            "0.3",
             "--json",
             "-",
         ];
@@ -300,7 +300,11 @@ fn the_input_of_training_is_measured_and_reported_as_json() {
         let upload = ["ring", "write_buffer", "write_buffer_with"].map(|way| &json["upload"][way]);
         for rate in [&json["cold"], &json["warm"]].into_iter().chain(upload) {
             assert!(rate["images_per_second"].as_f64() > Some(0.0), "{json}");
-            assert!(rate["busy_cores"].is_number() || !cfg!(target_os = "linux"));
+        }
+        // Linux counts processor time in hundredths of a second, of which the few images of the first pass may not take one.
+        for rate in [&json["warm"]].into_iter().chain(upload) {
+            let told = rate["busy_cores"].is_number();
+            assert!(told || !cfg!(target_os = "linux"), "{json}");
         }
         assert_eq!(json["images_per_second"], json["warm"]["images_per_second"]);
     }
