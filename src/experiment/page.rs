@@ -1,7 +1,7 @@
 //! The report of an experiment.
 
 use super::run::{People, duration};
-use super::statistics::{Spread, Verdict};
+use super::statistics::Spread;
 use super::summary::{Difference, Summary};
 use super::{Comparison, ExperimentConfig, MEASURES, Unlabelled, share_name};
 use crate::train::report::{
@@ -150,20 +150,20 @@ fn headline(
     if found.is_empty() {
         return None;
     }
-    let shown = found.iter().filter(|(_, it)| it.verdict != Verdict::Open);
-    let shown = shown.map(|(share, it)| {
-        let verdict = match it.verdict {
-            Verdict::Worse => "worse",
-            _ => "better",
-        };
+    let shown = found.iter().filter_map(|(share, it)| {
+        let verdict = it.verdict.word()?;
         let mean = it.spread.mean;
-        let interval = it.spread.interval.map_or(String::new(), |[low, high]| {
-            format!(" ({low:+.3} to {high:+.3})")
-        });
+        let interval = interval(&it.spread).map_or(String::new(), |it| format!(" ({it})"));
         let with = with_share(config, *share);
-        format!("{verdict}{with}, {mean:+.3}{interval}")
+        Some(format!("{verdict}{with}, {mean:+.3}{interval}"))
     });
     Some(shown.collect())
+}
+
+/// The interval of a difference in words.
+fn interval(spread: &Spread) -> Option<String> {
+    let [low, high] = spread.interval?;
+    Some(format!("{low:+.3} to {high:+.3}"))
 }
 
 fn ends(spread: &Spread) -> [f64; 3] {
@@ -404,14 +404,9 @@ fn comparison_text(
         else {
             continue;
         };
-        let interval = found.spread.interval.map_or(String::new(), |[low, high]| {
-            format!("  95 % {low:+.3} to {high:+.3}")
-        });
-        let mark = match found.verdict {
-            Verdict::Better => "  better",
-            Verdict::Worse => "  worse",
-            Verdict::Open => "",
-        };
+        let interval = interval(&found.spread).map_or(String::new(), |it| format!("  95 % {it}"));
+        let mark = found.verdict.word();
+        let mark = mark.map_or(String::new(), |word| format!("  {word}"));
         let mean = found.spread.mean;
         // Writing to a string does not fail.
         let _ = writeln!(

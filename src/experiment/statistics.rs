@@ -70,6 +70,17 @@ pub enum Verdict {
     Open,
 }
 
+impl Verdict {
+    /// The word for it; none where it is open.
+    pub(super) fn word(self) -> Option<&'static str> {
+        match self {
+            Self::Better => Some("better"),
+            Self::Worse => Some("worse"),
+            Self::Open => None,
+        }
+    }
+}
+
 /// P(|T| ≤ t) of Student's t distribution with `freedom` ≥ 1 degrees of freedom: the finite sums of Abramowitz and Stegun,
 /// Handbook of Mathematical Functions, 26.7.3 and 26.7.4.
 fn within(t: f64, freedom: usize) -> f64 {
