@@ -1,9 +1,12 @@
 //! The tape: gradients through a whole graph, fusion, replay.
 
+mod parameters;
+mod refusals;
+mod ways;
+
 use kernels_tests::harness::{gpu, pad};
 use kernels_tests::random::Draw;
 use kernels_tests::{conv, elementwise, norm};
-use kinesic::kernels::conv::{Measured, Tile, Way, Ways};
 use kinesic::nn::{Conv2d, batch_norm, relu};
 use kinesic::tape::ops::Add;
 use kinesic::tape::{Graph, Plan, Recording, Shape, Store, TapeError, Target, Value};
@@ -268,78 +271,6 @@ fn assert_close(what: &str, share: f32, got: &Step, want: &Step) {
     }
 }
 
-/// The shaders of the convolutions in these ways, with their variants.
-fn convolutions(target: &Target) -> Vec<(&'static str, String)> {
-    let Block {
-        graph, y, grad_x, ..
-    } = recorded();
-    let recording = Recording::new(graph, &[y, grad_x], target).unwrap();
-    let steps = recording.steps.iter();
-    let steps = steps.filter(|step| step.convolution.is_some());
-    steps
-        .map(|step| (step.call.shader.name, step.call.variant.to_string()))
-        .collect()
-}
-
-#[test]
-fn every_way_is_taken_and_agrees_with_the_twins_own_choice() {
-    let problem = drawn();
-    let base = Target {
-        software: false,
-        ..target(true)
-    };
-    let own = run(&problem, &base);
-    for tile in Tile::ALL {
-        let target = base.clone().in_ways(Ways::everywhere(Way::Tile(tile)));
-        for (shader, variant) in convolutions(&target) {
-            let short = [("tall0", tile.tall), ("wide0", tile.wide)];
-            for (name, long) in short.into_iter().filter(|_| shader != "sum_groups") {
-                assert_eq!(variant.contains(name), !long, "{shader}, {variant}");
-            }
-        }
-        // The kernels' own tests run every tile; a software adapter compiles one for seconds.
-        if tile == Tile::ALL[1] {
-            assert_close(&format!("{tile:?}"), 1e-5, &run(&problem, &target), &own);
-        }
-    }
-    let own_target = target(true);
-    if !own_target.software {
-        return;
-    }
-    let own = run(&problem, &own_target);
-    for (way, taken) in [(Way::Winograd, true), (Way::Direct, false)] {
-        let target = own_target.clone().in_ways(Ways::everywhere(way));
-        let mut shaders = convolutions(&target).into_iter();
-        assert_eq!(shaders.any(|(it, _)| it.contains("winograd")), taken);
-        // Winograd's method amplifies roundings; see its own test.
-        assert_close(&format!("{way}"), 1e-3, &run(&problem, &target), &own);
-    }
-}
-
-#[test]
-fn a_way_is_that_of_its_problem_alone() {
-    let plain = Target::unlimited();
-    let way = Way::Tile(Tile::ALL[0]);
-    let problem = {
-        let Block {
-            graph, y, grad_x, ..
-        } = recorded();
-        let recording = Recording::new(graph, &[y, grad_x], &plain).unwrap();
-        recording.steps.iter().find_map(|step| step.convolution)
-    };
-    let line = Measured {
-        problem: problem.unwrap(),
-        way: Some(way),
-        ms: 1.0,
-        own_ms: 2.0,
-    };
-    let tuned = convolutions(&plain.clone().in_ways(Ways::of(&[line])));
-    let own = convolutions(&plain);
-    assert_eq!(tuned.len(), own.len());
-    let changed = tuned.iter().zip(&own).filter(|(a, b)| a != b).count();
-    assert!((1..own.len()).contains(&changed), "{changed} of {own:?}");
-}
-
 #[test]
 fn fusion_leaves_no_pass_for_activation_and_sum() {
     let names = |fuse| {
@@ -372,138 +303,4 @@ fn repeats_bit_for_bit() {
         all.map(f32::to_bits).collect::<Vec<_>>()
     };
     assert_eq!(bits(), bits());
-}
-
-/// The kernels of a plan for the gradient of a convolution's filters.
-fn filter_gradient_kernels(c: usize, k: usize) -> Vec<&'static str> {
-    let mut graph = Graph::new();
-    let x = graph.input("x", Shape::rows(&[2, 48, 48, c]));
-    let y = Conv2d::same(k, 3, 1).record(&mut graph, "conv", x).unwrap();
-    let grad_y = graph.input("grad_y", graph.shape(y).clone());
-    let wrt = graph.parameter_values();
-    let grads = graph.gradients(&[(y, grad_y)], &wrt).unwrap();
-    graph.keep_gradients(&grads);
-    let recording = Recording::new(graph, &[], &Target::unlimited()).unwrap();
-    recording.steps.iter().map(|s| s.call.shader.name).collect()
-}
-
-#[test]
-fn the_gradient_of_many_filters_needs_no_second_stage() {
-    let both = ["conv2d_grad_weight", "sum_groups"];
-    assert_eq!(filter_gradient_kernels(4, 4), both);
-    assert_eq!(filter_gradient_kernels(1024, 512), both[..1]);
-}
-
-#[test]
-fn rejects_a_filter_of_other_channels() {
-    let mut graph = Graph::new();
-    let x = graph.input("x", Shape::rows(&[1, 4, 4, 3]));
-    let weight = graph
-        .parameter("weight", Shape::conv_weight(3, 3, 5, 4))
-        .unwrap();
-    let op = kinesic::tape::ops::Conv2d::new([1; 2], [1; 2]);
-    let error = graph.record(op, &[x, weight]).unwrap_err();
-    assert!(matches!(error, TapeError::Shape { .. }), "{error}");
-}
-
-#[test]
-fn rejects_an_image_smaller_than_the_window_with_the_layers_name() {
-    let mut graph = Graph::new();
-    let x = graph.input("x", Shape::rows(&[1, 2, 2, 3]));
-    let conv = Conv2d {
-        channels: 4,
-        kernel: 7,
-        stride: 1,
-        padding: 0,
-        bias: false,
-    };
-    let error = graph
-        .layer("stem", |graph| conv.record(graph, "conv", x))
-        .unwrap_err();
-    assert!(error.to_string().contains("stem.conv"), "{error}");
-}
-
-#[test]
-fn rejects_a_parameter_declared_twice() {
-    let mut graph = Graph::new();
-    graph.parameter("weight", Shape::rows(&[4])).unwrap();
-    let error = graph.parameter("weight", Shape::rows(&[4])).unwrap_err();
-    assert!(
-        matches!(error, TapeError::DuplicateParameter { .. }),
-        "{error}"
-    );
-}
-
-#[test]
-fn rejects_inputs_of_another_length() {
-    let Block { graph, x, y, .. } = recorded();
-    let gpu = gpu();
-    let error = gpu
-        .block_on(async {
-            let recording = Recording::new(graph, &[y], &Target::of(gpu))?;
-            let store = Store::new(gpu, &recording, true).await?;
-            Plan::new(gpu, recording, &store).await?.write(x, &[0; 12])
-        })
-        .unwrap_err();
-    assert!(
-        matches!(error, TapeError::Length { asked: 12, .. }),
-        "{error}"
-    );
-}
-
-/// Three convolutions that Winograd's method pays for where software kernels run, each with a batch normalisation in evaluation.
-fn evaluation(target: &Target) -> (Recording, Value, Value) {
-    let mut graph = Graph::new();
-    let x = graph.input("x", Shape::rows(&[4, 8, 8, 64]));
-    let mut y = x;
-    for layer in ["a", "b", "c"] {
-        y = Conv2d::same(64, 3, 1).record(&mut graph, layer, y).unwrap();
-        y = batch_norm(&mut graph, &format!("{layer}.bn"), y, false).unwrap();
-        y = relu(&mut graph, y).unwrap();
-    }
-    (Recording::new(graph, &[y], target).unwrap(), x, y)
-}
-
-#[test]
-fn what_depends_on_fixed_parameters_alone_is_made_once_and_kept() {
-    let gpu = gpu();
-    let (fixed, x, y) = evaluation(&Target::of(gpu).fixed());
-    let (changing, ..) = evaluation(&Target::of(gpu));
-    let filters = 3 * usize::from(gpu.has_software_kernels());
-    assert_eq!(fixed.preparation.len(), 1 + filters);
-    assert!(changing.preparation.is_empty());
-    assert_eq!(changing.steps.len(), fixed.steps.len() + 1 + filters);
-    assert_eq!(fixed.accounts().dispatches, fixed.steps.len());
-    let store = gpu.block_on(Store::new(gpu, &fixed, false)).unwrap();
-    let plans = [fixed, changing].map(|recording| {
-        let plan = gpu.block_on(Plan::new(gpu, recording, &store)).unwrap();
-        let mut draw = Draw::new("fixed parameters", SEED);
-        plan.write(
-            x,
-            bytemuck::cast_slice(&pad(&draw.tensor(plan.len(x), 1.0), 64)),
-        )
-        .unwrap();
-        plan
-    });
-    let run = |plan: &Plan| {
-        plan.submit();
-        gpu.block_on(plan.read(y)).unwrap()
-    };
-    for seed in [1, 2] {
-        for (buffer, name) in [(&store.parameters, "parameters"), (&store.states, "states")] {
-            let mut draw = Draw::new(name, seed);
-            let values = draw.tensor(buffer.size() as usize / 4, 1.0);
-            // Variances among them.
-            let values: Vec<f32> = values.iter().map(|v| v.abs() as f32).collect();
-            gpu.queue
-                .write_buffer(buffer, 0, bytemuck::cast_slice(&values));
-        }
-        let [kept, made_anew] = &plans;
-        let want = run(made_anew);
-        assert!(want.iter().any(|&v| v > 0.0));
-        assert!(run(kept) != want, "seed {seed}: nothing was kept");
-        kept.prepare();
-        // A step leaves alone what the next one needs.
-        assert!(run(kept) == want && run(kept) == want, "seed {seed}");
-    }
 }
