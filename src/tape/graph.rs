@@ -89,6 +89,8 @@ pub struct Graph {
 
 /// Ranges in flat buffers start at multiples of 64 elements: 256 bytes, the largest offset alignment of WebGPU.
 pub(super) const ALIGN: usize = 64;
+/// Parameters and states start at multiples of twice that, so that the parameters' halves start at multiples of 256 bytes too.
+const SLOT_ALIGN: usize = 2 * ALIGN;
 
 impl Graph {
     /// An empty graph.
@@ -174,7 +176,7 @@ impl Graph {
             return Err(TapeError::DuplicateParameter { name });
         }
         let offset = self.lens[kind];
-        self.lens[kind] = (offset + shape.len()).next_multiple_of(ALIGN);
+        self.lens[kind] = (offset + shape.len()).next_multiple_of(SLOT_ALIGN);
         let value = self.value(name.clone(), shape.clone(), place(offset));
         let slot = Slot {
             name,

@@ -110,6 +110,11 @@ impl Target {
         !self.software && self.normalise_on_load.unwrap_or(by_default)
     }
 
+    /// Whether convolutions may be made with matrices that take filters rounded to f16.
+    pub(super) fn rounds_filters(&self) -> bool {
+        self.precision == Precision::F16 && self.matrices.half16
+    }
+
     /// The way to compute a convolution: the one that was measured; else with cooperative matrices of side 16 where the device has
     /// them and the problem fills them, which are several times as fast (benches/README.md); `None` for the twin's own choice.
     pub(super) fn way(&self, problem: &Problem) -> Option<Way> {

@@ -5,8 +5,7 @@ use crate::kernels::conv::{Product, Way};
 use crate::kernels::{Call, KernelError};
 use crate::tape::{Lowering, Operand, TapeError, Target};
 
-/// The filters of a convolution as the kernel binds them: as they are, or rounded to f16 by a dispatch, which is the same in all
-/// passes of a step and so done once.
+/// The filters of a convolution as the kernel binds them: as they are, or rounded to f16.
 pub(super) fn filters(
     lowering: &mut Lowering<'_>,
     weight: Operand,
@@ -15,10 +14,7 @@ pub(super) fn filters(
     if !matches!(product, Product::Matrices(_, 16)) {
         return Ok(weight);
     }
-    let len = lowering.len(weight);
-    let half = lowering.scratch(len / 2);
-    lowering.call_on_parameters(kernels::HalfFilters { len }.call(), &[weight, half])?;
-    Ok(half)
+    lowering.half(weight)
 }
 
 /// The convolution in one dispatch; where it cannot be done in the way asked for, in the twin's own.
