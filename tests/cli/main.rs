@@ -332,11 +332,14 @@ fn the_plan_of_a_gpu_with_matrices_needs_none() {
         let kernels = report["by_kernel"].as_array().unwrap().clone();
         let names = kernels.iter().map(|it| it["kernel"].as_str().unwrap());
         let with = names.filter(|name| name.ends_with("_matrix")).count();
-        (report["flops"].clone(), with)
+        (report["flops"].as_f64().unwrap(), with)
     };
     let (flops, kernels) = plan("16", "f16");
     assert_eq!(kernels, 3, "forward and both gradients");
-    assert_eq!(plan("none", "f16"), (flops, 0));
+    let (without, kernels) = plan("none", "f16");
+    assert_eq!(kernels, 0);
+    // The products are the same; groups of sums and what is computed on load differ by little.
+    assert!((flops / without - 1.0).abs() < 1e-3, "{flops} {without}");
     // Those of side 16 are of f16 alone.
     assert_eq!(plan("16", "f32").1, 0);
     refuses(&["plan", "--matrices", "4"], &["'4'", "16"]);
