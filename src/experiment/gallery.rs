@@ -11,7 +11,7 @@ use crate::objective::{Label, Labels, Task, TaskKind, Tasks};
 pub struct Gallery {
     /// RGB bytes, picture after picture.
     pub pixels: Vec<u8>,
-    /// What is true of each, in the order of [`KNOWN`].
+    /// What is true of each: expression, action units, valence and arousal, attributes, identity.
     pub labels: Vec<Labels>,
     /// What compound expression each shows, if any.
     pub compound: Vec<Option<&'static str>>,

@@ -137,12 +137,6 @@ impl Gpu {
         takes_software_kernels(self.info(), self.device.features())
     }
 
-    /// Whether the device can and should combine the lanes of a subgroup by shuffles instead of workgroup memory and barriers: where
-    /// it was seen to be faster, on software adapters with subgroups, whose barriers are what costs (benches/README.md).
-    pub fn has_subgroup_kernels(&self) -> bool {
-        takes_subgroup_kernels(self.info(), self.device.features())
-    }
-
     /// The cooperative matrices that kernels may use.
     pub fn matrices(&self) -> Matrices {
         self.shared.matrices
@@ -321,11 +315,6 @@ pub fn takes_software_kernels(info: &wgpu::AdapterInfo, features: wgpu::Features
     info.device_type == wgpu::DeviceType::Cpu
         && (info.subgroup_min_size, info.subgroup_max_size) == (8, 8)
         && features.contains(needed)
-}
-
-/// Whether an adapter with these features runs the kernels with subgroups; see [`Gpu::has_subgroup_kernels`].
-pub fn takes_subgroup_kernels(info: &wgpu::AdapterInfo, features: wgpu::Features) -> bool {
-    info.device_type == wgpu::DeviceType::Cpu && features.contains(wgpu::Features::SUBGROUP)
 }
 
 /// The time, for measuring; `None` in a browser, where std's clock panics.

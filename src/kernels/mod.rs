@@ -145,7 +145,7 @@ impl Call {
     }
 
     /// The same problem with the lanes' terms combined within subgroups, where the shader has a text for that: for devices with the
-    /// feature `SUBGROUP` on which it is [worth it](crate::gpu::Gpu::has_subgroup_kernels). The same problem on the same adapter
+    /// feature `SUBGROUP` that ask for it (`Target::subgroups`). The same problem on the same adapter
     /// has the same bits each time, but other ones than without.
     #[must_use]
     pub fn in_subgroups(mut self) -> Self {

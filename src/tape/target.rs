@@ -10,7 +10,8 @@ use std::sync::Arc;
 pub struct Target {
     /// Whether to use the kernels for software adapters; see [`Gpu::has_software_kernels`](crate::gpu::Gpu::has_software_kernels).
     pub software: bool,
-    /// Whether to combine the lanes of a subgroup by shuffles; see [`Gpu::has_subgroup_kernels`](crate::gpu::Gpu::has_subgroup_kernels).
+    /// Whether to combine the lanes of a subgroup by shuffles, which needs `SUBGROUP`. No device takes them unasked: software adapters
+    /// win microseconds and lose digits, and AMD's compiler rates them slower (benches/README.md).
     pub subgroups: bool,
     /// The largest range a storage binding may have, in bytes.
     pub max_binding: u64,
@@ -58,7 +59,7 @@ impl Target {
         let tuning = gpu.tuning().and_then(|text| Tuning::read(&text).ok());
         Self {
             software: gpu.has_software_kernels(),
-            subgroups: gpu.has_subgroup_kernels(),
+            subgroups: false,
             max_binding: limits.max_storage_buffer_binding_size,
             max_buffer: limits.max_buffer_size,
             fuse: true,
