@@ -144,17 +144,12 @@ fn tasks(config: &ExperimentConfig, rules: &OfGrid<'_>) -> Checked {
         let allowed = "a task without kind, outputs and min_images, which synthetic faces tell";
         rules.holds(&key, &name, own, allowed)?;
     }
-    let unused = config.coupling.iter().chain(
-        config
-            .variant
-            .iter()
-            .flat_map(|variant| variant.coupling.iter().flatten()),
-    );
-    let count = if config.task.is_empty() {
-        unused.count()
-    } else {
-        0
-    };
+    let own = config
+        .variant
+        .iter()
+        .flat_map(|it| it.coupling.iter().flatten());
+    let couplings = config.coupling.iter().chain(own).count();
+    let count = if config.task.is_empty() { couplings } else { 0 };
     let allowed = "none without [[task]]: `objective` couples the tasks of affect";
     rules.holds("coupling", &count, count == 0, allowed)
 }

@@ -1,6 +1,6 @@
 //! CONFIG.toml of an experiment: a grid of variants, label budgets and seeds, as data.
 
-use crate::objective::{MatchingTable, ObjectiveConfig};
+use crate::objective::ObjectiveConfig;
 use crate::train::config::{ConfigError, CouplingConfig, Line, Schema, Source, TaskConfig};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -289,13 +289,8 @@ impl Schema for ExperimentConfig {
 
     fn full() -> Self {
         let objective = Value::try_from(ObjectiveConfig::default());
-        let coupling = vec![CouplingConfig {
-            relatedness: Some(String::new()),
-            matching_table: Some(MatchingTable::Binary),
-            ..CouplingConfig::default()
-        }];
         let variant = Variant {
-            coupling: Some(coupling.clone()),
+            coupling: Some(vec![CouplingConfig::full()]),
             databases: Some(Vec::new()),
             au_shares: Some(Vec::new()),
             objective: match objective {
@@ -310,7 +305,7 @@ impl Schema for ExperimentConfig {
                 ..FacesConfig::default()
             },
             task: vec![TaskConfig::default()],
-            coupling,
+            coupling: vec![CouplingConfig::full()],
             variant: vec![variant],
             comparison: vec![Comparison::default()],
             ..Self::default()

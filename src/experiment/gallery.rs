@@ -29,16 +29,9 @@ pub(super) const KNOWN: [&str; 5] = [
 
 /// Labels in the order of [`KNOWN`] as labels of `tasks`; `kept` says which of them to keep.
 pub(super) fn labels_of(labels: &Labels, tasks: &Tasks, kept: impl Fn(&str) -> bool) -> Labels {
-    let label = |task: &Task| {
-        let place = KNOWN
-            .iter()
-            .position(|name| *name == task.name && kept(name));
-        place.map_or(Label::Missing, |place| labels.get(place))
-    };
-    Labels {
-        tasks: tasks.iter().map(label).collect(),
-        absent: labels.absent,
-    }
+    labels.placed(tasks, |task| {
+        KNOWN.iter().position(|name| *name == task && kept(name))
+    })
 }
 
 /// The outputs of a task of [`KNOWN`]: of identity the first `people`.

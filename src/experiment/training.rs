@@ -9,14 +9,11 @@ use crate::gpu::{Gpu, Precision};
 use crate::infer::{Images, Model};
 use crate::kernels::optim::{AdamConstants, Optimizer};
 use crate::nn::{Backbone, Network, Weights};
-use crate::objective::{
-    Coupling, Labels, Objective, ObjectiveConfig, ObjectiveError, Relatedness, Task, TaskKind,
-    Tasks,
-};
+use crate::objective::{Labels, Objective, ObjectiveConfig, ObjectiveError, Relatedness, Tasks};
 use crate::optim::{Decay, Schedule};
 use crate::tape::Memory;
 use crate::train::config::{CouplingConfig, TaskConfig};
-use crate::train::{Setup, StepLosses, Trainer, Upload, relate};
+use crate::train::{Setup, StepLosses, Trainer, Upload, coupled, relate};
 use serde::Serialize;
 use std::time::Instant;
 
@@ -104,13 +101,7 @@ impl Training {
         tables: Vec<Relatedness>,
     ) -> Result<Objective, ObjectiveError> {
         let couplings = self.coupling.iter().zip(tables);
-        let couplings: Vec<Coupling> = couplings
-            .map(|(coupling, table)| Coupling {
-                of: coupling.of.clone(),
-                table,
-                options: coupling.options(),
-            })
-            .collect();
+        let couplings: Vec<_> = couplings.map(|(it, table)| it.by(table)).collect();
         let options: Vec<_> = self.task.iter().map(TaskConfig::options).collect();
         let weighting = self.objective.task_weighting;
         Objective::declare(tasks, &options, &couplings, weighting)
@@ -119,17 +110,11 @@ impl Training {
     /// Refuses declared tasks and couplings that no pictures could make right.
     pub(super) fn check(&self) -> Result<(), ObjectiveError> {
         let tasks = self.tasks()?;
-        let outputs = |name| tasks.get(name).map_or(0, |task: &Task| task.outputs.len());
         let mut tables = Vec::new();
         for coupling in &self.coupling {
-            let [mut rows, mut columns] = coupling.of.each_ref().map(|name| outputs(name));
-            // The names stand in either order.
-            if tasks
-                .get(&coupling.of[0])
-                .is_some_and(|task| task.kind == TaskKind::Sigmoid)
-            {
-                (rows, columns) = (columns, rows);
-            }
+            let [rows, columns] = coupled(coupling, &tasks).map_or([0; 2], |between| {
+                [between.classes, between.detections].map(|(_, task)| task.outputs.len())
+            });
             tables.push(Relatedness::new(&vec![vec![0.0; columns]; rows])?);
         }
         self.declare(&tasks, tables).map(drop)

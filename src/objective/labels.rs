@@ -101,10 +101,12 @@ impl Labels {
     /// Labels of the tasks `from`, as labels of the tasks `to`: those of the same name.
     #[must_use]
     pub fn of(&self, from: &Tasks, to: &Tasks) -> Self {
-        let label = |task: &Task| {
-            let place = from.position(&task.name);
-            place.map_or(Label::Missing, |place| self.get(place))
-        };
+        self.placed(to, |name| from.position(name))
+    }
+
+    /// Labels as labels of the tasks `to`, each from the position that `place` has for its name.
+    pub(crate) fn placed(&self, to: &Tasks, place: impl Fn(&str) -> Option<usize>) -> Self {
+        let label = |task: &Task| place(&task.name).map_or(Label::Missing, |place| self.get(place));
         Self {
             tasks: to.iter().map(label).collect(),
             absent: self.absent,

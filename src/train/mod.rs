@@ -24,7 +24,7 @@ pub use error::TrainError;
 pub use feed::{Fed, Feed};
 pub use few_shot::{FewShot, Shots};
 pub use run::{Observer, Summary, run};
-pub(crate) use tasks::relate;
 pub use tasks::{Declared, LabelledDatabase};
+pub(crate) use tasks::{coupled, relate};
 pub use trainer::{Setup, StepLosses, Trainer, Upload};
 pub use validate::{Validated, Validator, evaluate};

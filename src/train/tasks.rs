@@ -5,8 +5,7 @@ use super::config::{Config, CouplingConfig, DataConfig, ESTIMATE, TaskConfig};
 use crate::data::relatedness::{Between, load, load_between};
 use crate::data::{DataError, Database, Labelled, Table, Wanted};
 use crate::objective::{
-    Coupling, Label, Labels, MatchingTable, Objective, Relatedness, Task, TaskKind, TaskOptions,
-    Tasks,
+    Label, Labels, MatchingTable, Objective, Relatedness, Task, TaskKind, TaskOptions, Tasks,
 };
 use std::collections::HashMap;
 
@@ -231,11 +230,7 @@ fn objective(
     }
     let mut couplings = Vec::with_capacity(config.coupling.len());
     for coupling in &config.coupling {
-        couplings.push(Coupling {
-            table: relate(coupling, tasks, labels(training), say)?,
-            of: coupling.of.clone(),
-            options: coupling.options(),
-        });
+        couplings.push(coupling.by(relate(coupling, tasks, labels(training), say)?));
     }
     let options: Vec<TaskOptions> = config.task.iter().map(TaskConfig::options).collect();
     let weighting = config.objective.task_weighting;
@@ -276,9 +271,7 @@ pub(crate) fn relate<'l>(
     labels: impl Iterator<Item = &'l Labels>,
     say: &mut dyn FnMut(&str),
 ) -> Result<Relatedness, DataError> {
-    let [a, b] = coupling.of.each_ref().map(String::as_str);
-    let between = between([a, b], tasks).or_else(|| between([b, a], tasks));
-    let Some(between) = between else {
+    let Some(between) = coupled(coupling, tasks) else {
         // Tasks of other kinds, which the objective refuses with their names.
         return Ok(Relatedness::default());
     };
@@ -288,6 +281,12 @@ pub(crate) fn relate<'l>(
     let loaded = load_between(coupling.table(), &between)?;
     loaded.warnings.iter().for_each(|warning| say(warning));
     Ok(loaded.table)
+}
+
+/// The softmax and the sigmoid task of a coupling, which names them in either order; none where they are no such tasks.
+pub(crate) fn coupled<'a>(coupling: &CouplingConfig, tasks: &'a Tasks) -> Option<Between<'a>> {
+    let [a, b] = coupling.of.each_ref().map(String::as_str);
+    between([a, b], tasks).or_else(|| between([b, a], tasks))
 }
 
 /// A softmax and a sigmoid task by their names.

@@ -12,7 +12,7 @@ pub use error::{ConfigError, Line};
 pub use tasks::{CouplingConfig, ESTIMATE, TaskConfig};
 
 use crate::kernels::optim::AdamConstants;
-use crate::objective::{MatchingTable, ObjectiveConfig, TaskKind};
+use crate::objective::{ObjectiveConfig, TaskKind};
 use crate::optim::{Decay, Optimizer};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -289,11 +289,7 @@ impl Schema for Config {
                 kind: Some(TaskKind::Softmax),
                 ..TaskConfig::default()
             }],
-            coupling: vec![CouplingConfig {
-                relatedness: Some(String::new()),
-                matching_table: Some(MatchingTable::Binary),
-                ..CouplingConfig::default()
-            }],
+            coupling: vec![CouplingConfig::full()],
             train: TrainConfig {
                 steps: Some(1),
                 max_seconds: Some(1.0),

@@ -1,8 +1,8 @@
 //! `[[task]]` and `[[coupling]]`: what is learned, as data.
 
 use crate::objective::{
-    CouplingOptions, EXPRESSIONS, Form, MatchingTable, ScaOn, StopGradient, Task, TaskKind,
-    TaskOptions, Tasks,
+    Coupling, CouplingOptions, EXPRESSIONS, Form, MatchingTable, Relatedness, ScaOn, StopGradient,
+    Task, TaskKind, TaskOptions, Tasks,
 };
 use serde::{Deserialize, Serialize};
 
@@ -151,6 +151,24 @@ impl CouplingConfig {
             Some(table) => table,
             None if is_affect => "du2014",
             None => ESTIMATE,
+        }
+    }
+
+    /// With every optional key given.
+    pub(crate) fn full() -> Self {
+        Self {
+            relatedness: Some(String::new()),
+            matching_table: Some(MatchingTable::Binary),
+            ..Self::default()
+        }
+    }
+
+    /// The coupling by a table.
+    pub fn by(&self, table: Relatedness) -> Coupling {
+        Coupling {
+            of: self.of.clone(),
+            table,
+            options: self.options(),
         }
     }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::objective::{Form, StopGradient, Tasks};
+use crate::objective::{Form, MatchingTable, StopGradient, Tasks};
 
 fn read(text: &str, sets: &[&str]) -> Result<Config, ConfigError> {
     let folder = tempfile::tempdir().unwrap();
