@@ -1,32 +1,33 @@
-//! What Winograd's F(4×4, 3×3) adds up (Lavin and Gray, arXiv:1509.09308, for the points 0, ±1, ±2, ∞).
+//! What Winograd's F(4×4, 3×3) adds up (Lavin and Gray, arXiv:1509.09308, for the points 0, ±√½, ±√2, ∞).
 //!
 //! For each element of a 3 × 3 convolution at stride 1, or of a gradient of it, the sum of the absolute terms of the method. Its
 //! roundings are shares of this, not of the much smaller sum of the absolute products that the convolution is.
 
 use crate::conv::Conv2dShape;
+use std::f64::consts::{FRAC_1_SQRT_2 as NEAR, SQRT_2 as FAR};
 
 /// |Bt|, |G| and |At|: of a window's rows, of a filter's, and of the positions.
 const B: [[f64; 6]; 6] = [
-    [4.0, 0.0, 5.0, 0.0, 1.0, 0.0],
-    [0.0, 4.0, 4.0, 1.0, 1.0, 0.0],
-    [0.0, 4.0, 4.0, 1.0, 1.0, 0.0],
-    [0.0, 2.0, 1.0, 2.0, 1.0, 0.0],
-    [0.0, 2.0, 1.0, 2.0, 1.0, 0.0],
-    [0.0, 4.0, 0.0, 5.0, 0.0, 1.0],
+    [1.0, 0.0, 2.5, 0.0, 1.0, 0.0],
+    [0.0, 2.0 * NEAR, 2.0, NEAR, 1.0, 0.0],
+    [0.0, 2.0 * NEAR, 2.0, NEAR, 1.0, 0.0],
+    [0.0, 0.5 * FAR, 0.5, FAR, 1.0, 0.0],
+    [0.0, 0.5 * FAR, 0.5, FAR, 1.0, 0.0],
+    [0.0, 1.0, 0.0, 2.5, 0.0, 1.0],
 ];
 const G: [[f64; 3]; 6] = [
-    [1.0 / 4.0, 0.0, 0.0],
-    [1.0 / 6.0, 1.0 / 6.0, 1.0 / 6.0],
-    [1.0 / 6.0, 1.0 / 6.0, 1.0 / 6.0],
-    [1.0 / 24.0, 1.0 / 12.0, 1.0 / 6.0],
-    [1.0 / 24.0, 1.0 / 12.0, 1.0 / 6.0],
+    [1.0, 0.0, 0.0],
+    [2.0 / 3.0, 2.0 / 3.0 * NEAR, 1.0 / 3.0],
+    [2.0 / 3.0, 2.0 / 3.0 * NEAR, 1.0 / 3.0],
+    [1.0 / 6.0, FAR / 6.0, 1.0 / 3.0],
+    [1.0 / 6.0, FAR / 6.0, 1.0 / 3.0],
     [0.0, 0.0, 1.0],
 ];
 const A: [[f64; 6]; 4] = [
     [1.0, 1.0, 1.0, 1.0, 1.0, 0.0],
-    [0.0, 1.0, 1.0, 2.0, 2.0, 0.0],
-    [0.0, 1.0, 1.0, 4.0, 4.0, 0.0],
-    [0.0, 1.0, 1.0, 8.0, 8.0, 1.0],
+    [0.0, NEAR, NEAR, FAR, FAR, 0.0],
+    [0.0, 0.5, 0.5, 2.0, 2.0, 0.0],
+    [0.0, 0.5 * NEAR, 0.5 * NEAR, 2.0 * FAR, 2.0 * FAR, 1.0],
 ];
 
 /// The factors of a pixel of a window, a tap of a filter and a pixel of a tile at a position.

@@ -1,5 +1,5 @@
 // conv2d_forward_winograd_filter: the filters of a 3 × 3 convolution as Winograd's F(4×4, 3×3) multiplies them (Lavin and Gray, arXiv:1509.09308).
-//   u[i,j,c,k] = Σ_{r,s} G[i,r] · G[j,s] · weight[r,s,c,k],     G the 6 × 3 matrix for the points 0, ±1, ±2, ∞
+//   u[i,j,c,k] = Σ_{r,s} G[i,r] · G[j,s] · weight[r,s,c,k],     G the 6 × 3 matrix for the points 0, ±√½, ±√2, ∞
 // Layout: weight [3,3,C,K/4], u [6,6,C,K/4]; two f32 travel as one u64.
 // Work:   an invocation does two k of one c: 9 loads, 36 stores. Four take longer to compile and are no faster.
 // Needs:  int64.
@@ -15,11 +15,17 @@ struct Params {
 
 struct Six { a: vec2f, b: vec2f, c: vec2f, d: vec2f, e: vec2f, f: vec2f }
 
+// √½ and √2: the method's points are 0, ±NEAR, ±FAR and ∞.
+const NEAR: f32 = 0.70710678118654752;
+const FAR: f32 = 1.4142135623730950;
+
 // G · (a, b, c).
 fn transform(a: vec2f, b: vec2f, c: vec2f) -> Six {
-    let even = -(a + c) / 6.0;
-    let far = a / 24.0 + c / 6.0;
-    return Six(0.25 * a, even - b / 6.0, even + b / 6.0, far + b / 12.0, far - b / 12.0, c);
+    let even = -2.0 / 3.0 * (a + 0.5 * c);
+    let odd = 2.0 / 3.0 * NEAR * b;
+    let far_even = 1.0 / 6.0 * a + 1.0 / 3.0 * c;
+    let far_odd = 1.0 / 6.0 * FAR * b;
+    return Six(a, even - odd, even + odd, far_even + far_odd, far_even - far_odd, c);
 }
 
 // Filter position `tap` of the invocation's two k.

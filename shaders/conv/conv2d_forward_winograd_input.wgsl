@@ -15,13 +15,17 @@ struct Params {
 
 struct Six { a: vec2f, b: vec2f, c: vec2f, d: vec2f, e: vec2f, f: vec2f }
 
+// √½ and √2: the method's points are 0, ±NEAR, ±FAR and ∞.
+const NEAR: f32 = 0.70710678118654752;
+const FAR: f32 = 1.4142135623730950;
+
 // Bt · v.
 fn transform(v: Six) -> Six {
-    let even = v.e - 4.0 * v.c;
-    let odd = v.d - 4.0 * v.b;
-    let far_even = v.e - v.c;
-    let far_odd = 2.0 * (v.d - v.b);
-    return Six(4.0 * v.a - 5.0 * v.c + v.e, even + odd, even - odd, far_even + far_odd, far_even - far_odd, 4.0 * v.b - 5.0 * v.d + v.f);
+    let even = v.e - 2.0 * v.c;
+    let odd = NEAR * (v.d - 2.0 * v.b);
+    let far_even = v.e - 0.5 * v.c;
+    let far_odd = FAR * (v.d - 0.5 * v.b);
+    return Six(v.a - 2.5 * v.c + v.e, even + odd, even - odd, far_even + far_odd, far_even - far_odd, v.b - 2.5 * v.d + v.f);
 }
 
 // The first pair of an input pixel, and 1, or 0 outside the image. What lies above or left of it has wrapped.

@@ -26,13 +26,17 @@ struct Params {
 
 struct Quad { a: vec2f, b: vec2f, c: vec2f, d: vec2f }
 
+// √½ and √2: the method's points are 0, ±NEAR, ±FAR and ∞.
+const NEAR: f32 = 0.70710678118654752;
+const FAR: f32 = 1.4142135623730950;
+
 // At · (a, .., f).
 fn transform(a: vec2f, b: vec2f, c: vec2f, d: vec2f, e: vec2f, f: vec2f) -> Quad {
     let sum = b + c;
-    let rest = b - c;
+    let rest = NEAR * (b - c);
     let far_sum = d + e;
-    let far_rest = d - e;
-    return Quad(a + sum + far_sum, rest + 2.0 * far_rest, sum + 4.0 * far_sum, rest + 8.0 * far_rest + f);
+    let far_rest = FAR * (d - e);
+    return Quad(a + sum + far_sum, rest + far_rest, 0.5 * sum + 2.0 * far_sum, 0.5 * rest + 2.0 * far_rest + f);
 }
 
 fn column(at: u32, step: u32) -> Quad {

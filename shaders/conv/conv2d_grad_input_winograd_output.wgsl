@@ -23,17 +23,21 @@ struct Params {
 
 struct Quad { a: vec2f, b: vec2f, c: vec2f, d: vec2f }
 
+// √½ and √2: the method's points are 0, ±NEAR, ±FAR and ∞.
+const NEAR: f32 = 0.70710678118654752;
+const FAR: f32 = 1.4142135623730950;
+
 // The inner four of B · (a, .., f), with the last of the window before and the first of the one behind.
 fn transform(a: vec2f, b: vec2f, c: vec2f, d: vec2f, e: vec2f, f: vec2f, before: vec2f, behind: vec2f) -> Quad {
     let near = b + c;
     let far = d + e;
-    let near_rest = c - b;
-    let far_rest = d - e;
+    let near_rest = NEAR * (c - b);
+    let far_rest = FAR * (d - e);
     return Quad(
-        4.0 * near_rest - 2.0 * far_rest + 4.0 * f + before,
-        -5.0 * a - 4.0 * near - far,
-        2.0 * far_rest - near_rest - 5.0 * f,
-        a + near + far + 4.0 * behind,
+        2.0 * near_rest - 0.5 * far_rest + f + before,
+        -2.5 * a - 2.0 * near - 0.5 * far,
+        far_rest - near_rest - 2.5 * f,
+        a + near + far + behind,
     );
 }
 

@@ -1,5 +1,5 @@
 // conv2d_grad_weight_winograd_filter: the gradient of 3 × 3 filters from the products of Winograd's F(4×4, 3×3), groups of tiles in fixed order.
-//   grad_weight[r,s,c,k] = Σ_g Σ_{i,j} G[i,r] · G[j,s] · partial[g,i,j,c,k],     G the 6 × 3 matrix for the points 0, ±1, ±2, ∞
+//   grad_weight[r,s,c,k] = Σ_g Σ_{i,j} G[i,r] · G[j,s] · partial[g,i,j,c,k],     G the 6 × 3 matrix for the points 0, ±√½, ±√2, ∞
 // Layout: partial [G,6,6,C,K/4], grad_weight [3,3,C,K/4]; two f32 travel as one u64. `pairs` is C·K / 2.
 // Work:   an invocation does two k of one c: 36 loads a group, 9 stores.
 // Needs:  int64.
@@ -12,11 +12,16 @@ struct Params { pairs: u32, parts: u32 }
 
 struct Three { a: vec2f, b: vec2f, c: vec2f }
 
+// √½ and √2: the method's points are 0, ±NEAR, ±FAR and ∞.
+const NEAR: f32 = 0.70710678118654752;
+const FAR: f32 = 1.4142135623730950;
+
 // Gt · (a, .., f).
 fn transform(a: vec2f, b: vec2f, c: vec2f, d: vec2f, e: vec2f, f: vec2f) -> Three {
-    let near = (b + c) / 6.0;
-    let far = (d + e) / 6.0;
-    return Three(0.25 * a - near + 0.25 * far, (c - b) / 6.0 + (d - e) / 12.0, far - near + f);
+    let near = 2.0 / 3.0 * (b + c);
+    let far = 1.0 / 6.0 * (d + e);
+    let rest = 2.0 / 3.0 * NEAR * (c - b) + 1.0 / 6.0 * FAR * (d - e);
+    return Three(a - near + far, rest, 2.0 * far - 0.5 * near + f);
 }
 
 fn column(at: u32) -> Three {

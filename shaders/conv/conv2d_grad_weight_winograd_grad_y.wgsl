@@ -15,12 +15,16 @@ struct Params {
 
 struct Six { a: vec2f, b: vec2f, c: vec2f, d: vec2f, e: vec2f, f: vec2f }
 
+// √½ and √2: the method's points are 0, ±NEAR, ±FAR and ∞.
+const NEAR: f32 = 0.70710678118654752;
+const FAR: f32 = 1.4142135623730950;
+
 // A · (a, b, c, d).
 fn transform(a: vec2f, b: vec2f, c: vec2f, d: vec2f) -> Six {
-    let even = a + c;
-    let odd = b + d;
-    let far_even = a + 4.0 * c;
-    let far_odd = 2.0 * b + 8.0 * d;
+    let even = a + 0.5 * c;
+    let odd = NEAR * (b + 0.5 * d);
+    let far_even = a + 2.0 * c;
+    let far_odd = FAR * (b + 2.0 * d);
     return Six(a, even + odd, even - odd, far_even + far_odd, far_even - far_odd, d);
 }
 

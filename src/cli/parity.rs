@@ -44,6 +44,10 @@ pub(super) fn run(common: &Common, args: &ParityArgs) -> Result<(), Failure> {
             );
         }
     }))?;
+    report
+        .notes
+        .iter()
+        .for_each(|note| eprintln!("note: {note}"));
     common.report(&report, String::new)?;
     let (passed, failed) = (report.passed(), report.failed());
     if common

@@ -33,6 +33,9 @@ impl Check {
 pub struct Report {
     /// The checks in the file's order.
     pub checks: Vec<Check>,
+    /// What a reader of the checks should know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 impl Report {

@@ -122,9 +122,11 @@ impl Golden {
                     what: "configs.bernoulli",
                 })?;
             let objective = loss::objective(config, &self.table_weighted)?;
-            let checks = network::run(&device, self.seed, double, single, &objective).await?;
+            let (checks, note) =
+                network::run(&device, self.seed, double, single, &objective).await?;
             progress(&checks);
             report.extend(checks);
+            report.notes.extend(note);
         }
         Ok(report)
     }

@@ -1,8 +1,8 @@
 //! The 3 × 3 convolution of stride 1 by Winograd's minimal filtering F(4×4, 3×3), for software adapters: 36 products for a tile of
 //! 16 pixels instead of 144, for transforms of the filters, the input and the output. `winograd_grad` has its gradients.
 //!
-//! The method and its matrices for the points 0, ±1, ±2 and ∞: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks",
-//! arXiv:1509.09308.
+//! The method: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", arXiv:1509.09308. Its points here are 0, ±√½, ±√2 and
+//! ∞: with 0, ±1, ±2 and ∞ roundings are twice as large (benches/README.md), at the same number of products.
 
 use super::Conv2dShape;
 use super::broadcast::{LANES, MAX_TILES, MORE_COLUMNS, columns, pixels_each};
@@ -120,12 +120,12 @@ impl Tiled {
         let sizes = self.sizes()?;
         let groups = (8 * sizes.c4() * sizes.k4()).div_ceil(INVOCATIONS);
         let len = self.filter_len()?;
-        // Nine columns of filters, 14 operations for six of them.
+        // Nine columns and rows of filters, 12 operations each.
         let call = Call::new(FILTER, Variant::new(), &self.params(&sizes)?, groups as u64)?;
         Ok(call
             .bind("weight", Access::Read, sizes.weight_len)
             .bind("u", Access::Write, len)
-            .flops(14 * 9 * (len / POSITIONS) as u64))
+            .flops(12 * 9 * (len / POSITIONS) as u64))
     }
 
     /// A transform whose invocations do two channels of a tile, without its bindings.
@@ -144,12 +144,12 @@ impl Tiled {
     pub(super) fn input(&self) -> Result<Call, KernelError> {
         let sizes = self.sizes()?;
         let len = self.tile_len(sizes.c4())?;
-        // Twelve rows and columns of windows, 18 operations each.
+        // Twelve rows and columns of windows, 20 operations each.
         Ok(self
             .transform(INPUT, Variant::new(), sizes.c4())?
             .bind_stored("x", Access::Read, sizes.x_len)
             .bind("v", Access::Write, len)
-            .flops(18 * 12 * (len / POSITIONS) as u64))
+            .flops(20 * 12 * (len / POSITIONS) as u64))
     }
 
     /// The products with the filters: `v`, `u`, `m`, of the forward pass or, with the filters transposed, of the input's gradient.
@@ -204,8 +204,8 @@ impl Tiled {
     }
 }
 
-/// [`Conv2dForward`](super::Conv2dForward) of a 3 × 3 window and stride 1 in four dispatches, rounded otherwise: transforms amplify
-/// roundings about tenfold.
+/// [`Conv2dForward`](super::Conv2dForward) of a 3 × 3 window and stride 1 in four dispatches, rounded otherwise: transforms double
+/// or treble roundings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Winograd {
     tiled: Tiled,
@@ -278,7 +278,7 @@ impl Winograd {
             ..
         } = self.epilogue;
         let more = when(bias, len) + when(affine, 2 * len) + when(residual, len);
-        // Ten columns and rows of products, 13 operations each.
+        // Ten columns and rows of products, 16 operations each.
         let call = self
             .tiled
             .transform(OUTPUT, self.epilogue.variant(), sizes.k4())?;
@@ -288,7 +288,7 @@ impl Winograd {
             .bind("bias", Access::Read, when(bias, width))
             .bind("affine", Access::Read, when(affine, 2 * width))
             .bind_stored("residual", Access::Read, when(residual, len))
-            .flops((13 * 10 * (m / POSITIONS) + more) as u64))
+            .flops((16 * 10 * (m / POSITIONS) + more) as u64))
     }
 }
 

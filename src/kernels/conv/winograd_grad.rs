@@ -53,12 +53,12 @@ params!(FilterParams {
 fn grad_y(tiled: &Tiled) -> Result<Call, KernelError> {
     let sizes = tiled.sizes()?;
     let len = tiled.tile_len(sizes.k4())?;
-    // Ten rows and columns of tiles, 11 operations each.
+    // Ten rows and columns of tiles, 14 operations each.
     Ok(tiled
         .transform(GRAD_Y, Variant::new(), sizes.k4())?
         .bind_stored("grad_y", Access::Read, sizes.y_len)
         .bind("w", Access::Write, len)
-        .flops(11 * 10 * (len / POSITIONS) as u64))
+        .flops(14 * 10 * (len / POSITIONS) as u64))
 }
 
 /// [`Conv2dGradInput`](super::Conv2dGradInput) of a 3 × 3 window and stride 1 in four dispatches, rounded otherwise.
@@ -126,13 +126,13 @@ impl WinogradGradInput {
         let call = self
             .tiled
             .transform(OUTPUT, self.epilogue.variant(), sizes.c4())?;
-        // Twelve columns and rows of products, 18 operations each.
+        // Twelve columns and rows of products, 22 operations each.
         Ok(call
             .bind("m", Access::Read, m)
             .bind_stored("grad_x", Access::Write, len)
             .bind_stored("other", Access::Read, when(add, len))
             .bind_stored("x", Access::Read, when(mask, len))
-            .flops((18 * 12 * (m / POSITIONS) + when(add, len)) as u64))
+            .flops((22 * 12 * (m / POSITIONS) + when(add, len)) as u64))
     }
 }
 
@@ -249,11 +249,11 @@ impl WinogradGradWeight {
         let groups = pairs.div_ceil(INVOCATIONS);
         let call = Call::new(FILTER, Variant::new(), &params, groups as u64)?;
         let [_, _, partial] = self.scratch_lens()?;
-        // Nine columns and rows of products, 14 operations each, and a sum over groups.
+        // Nine columns and rows of products, 15 operations each, and a sum over groups.
         Ok(call
             .bind("partial", Access::Read, partial)
             .bind("grad_weight", Access::Write, len)
-            .flops((parts * (14 * len + len)) as u64))
+            .flops((parts * (15 * len + len)) as u64))
     }
 }
 
