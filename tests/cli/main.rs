@@ -2,6 +2,7 @@
 
 mod bench;
 mod experiment;
+mod parity;
 mod relate;
 mod tasks;
 mod train;
