@@ -70,6 +70,8 @@ pub struct Call {
     pub extents: Vec<Extent>,
     /// The number of workgroups.
     pub workgroups: [u32; 3],
+    /// That of the variant [in words](Self::in_words), where it is another.
+    word_workgroups: Option<[u32; 3]>,
     /// Floating-point operations, a multiply-add counted as two.
     pub flops: u64,
 }
@@ -92,8 +94,18 @@ impl Call {
             params: bytemuck::bytes_of(params).to_vec(),
             extents: Vec::new(),
             workgroups: spread(shader.name, groups)?,
+            word_workgroups: None,
             flops: 0,
         })
+    }
+
+    /// States the number of workgroups of the variant [in words](Self::in_words), whose invocations do more.
+    ///
+    /// # Errors
+    /// [`KernelError::TooLarge`] beyond 65535² workgroups.
+    pub fn in_words_over(mut self, groups: u64) -> Result<Self, KernelError> {
+        self.word_workgroups = Some(spread(self.shader.name, groups)?);
+        Ok(self)
     }
 
     /// Adds the next storage binding, of `elements` 4-byte elements.
@@ -140,6 +152,7 @@ impl Call {
         let words = self.variant.constants().contains(&WORDS);
         if f32 && !words && self.shader.has_words() {
             self.variant = self.variant.set(WORDS.0, WORDS.1);
+            self.workgroups = self.word_workgroups.unwrap_or(self.workgroups);
         }
         self
     }

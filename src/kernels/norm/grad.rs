@@ -4,7 +4,7 @@
 //! grad_beta = Σ u, grad_gamma = Σ u x̂ and, in training, grad_x = gamma · invstd · (u - grad_beta / M - x̂ · grad_gamma / M)
 //! (Ioffe and Szegedy 2015, section 3). In evaluation the statistics are constants and grad_x = gamma · invstd · u.
 
-use super::{Layer, MapParams, ROWS, ReduceParams, kernel};
+use super::{Layer, MapParams, ROWS, ReduceParams, WORD_COLUMNS, kernel};
 use crate::gpu::Shader;
 use crate::kernels::check::{all_finishes, all_flags, elements, flags, positive, workgroups};
 use crate::kernels::{Access, Call, Kernel, KernelError, Params, narrow, params, shader};
@@ -70,9 +70,9 @@ impl BatchNormGradReduce {
         let layer = Layer::new(REDUCE.name, self.rows, self.channels)?;
         let params = layer.reduce_params(REDUCE.name)?;
         let variant = flags(&self.mask.flags());
-        let groups = workgroups(layer.split.count * layer.columns);
         let [y, affine] = self.mask.touches(&layer);
-        Ok(Call::new(REDUCE, variant, &params, groups)?
+        Ok(Call::new(REDUCE, variant, &params, layer.reduce_groups(1))?
+            .in_words_over(layer.reduce_groups(WORD_COLUMNS))?
             .bind_stored("grad_y", Access::Read, layer.len)
             .bind_stored("x", Access::Read, layer.len)
             .bind_stored("y", Access::Read, y)

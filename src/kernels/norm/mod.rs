@@ -17,13 +17,16 @@ mod fold;
 mod grad;
 mod stats;
 
-use super::check::{RowGroups, matrix};
+use super::check::{RowGroups, matrix, workgroups};
 use super::{Kernel, KernelError, narrow, params};
 
 pub use apply::{BatchNormApply, BatchNormFold};
 pub use fold::{BatchNormFoldLayers, FoldedLayer};
 pub use grad::{BatchNormGradFinish, BatchNormGradInput, BatchNormGradReduce, Mask};
 pub use stats::{BatchNormFinish, BatchNormStats};
+
+/// Columns an invocation of the reductions in words.
+const WORD_COLUMNS: usize = 4;
 
 /// Rows an invocation of the kernels that go element by element.
 const ROWS: usize = 8;
@@ -62,6 +65,11 @@ impl Layer {
     /// Elements of `count` rows of channels.
     fn vectors(&self, count: usize) -> usize {
         4 * count * self.columns
+    }
+
+    /// Workgroups of a reduction whose invocations sum a group of this many columns.
+    fn reduce_groups(&self, columns: usize) -> u64 {
+        workgroups(self.split.count * self.columns.div_ceil(columns))
     }
 
     /// Two rows of channels a group.

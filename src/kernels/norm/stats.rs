@@ -1,10 +1,8 @@
 //! The statistics of a batch.
 
-use super::{Layer, ReduceParams, kernel};
+use super::{Layer, ReduceParams, WORD_COLUMNS, kernel};
 use crate::gpu::{Shader, Variant};
-use crate::kernels::check::{
-    RowGroups, all_finishes, constant, elements, positive, rule, workgroups,
-};
+use crate::kernels::check::{RowGroups, all_finishes, constant, elements, positive, rule};
 use crate::kernels::{Access, Call, Kernel, KernelError, Params, narrow, params, shader};
 
 const STATS: Shader = shader!("norm", "batch_norm_stats");
@@ -37,11 +35,13 @@ impl BatchNormStats {
     pub fn call(&self) -> Result<Call, KernelError> {
         let layer = Layer::new(STATS.name, self.rows, self.channels)?;
         let params = layer.reduce_params(STATS.name)?;
-        let groups = workgroups(layer.split.count * layer.columns);
-        Ok(Call::new(STATS, Variant::new(), &params, groups)?
-            .bind_stored("x", Access::Read, layer.len)
-            .bind("partials", Access::Write, layer.partials_len())
-            .flops(4 * layer.len as u64))
+        Ok(
+            Call::new(STATS, Variant::new(), &params, layer.reduce_groups(1))?
+                .in_words_over(layer.reduce_groups(WORD_COLUMNS))?
+                .bind_stored("x", Access::Read, layer.len)
+                .bind("partials", Access::Write, layer.partials_len())
+                .flops(4 * layer.len as u64),
+        )
     }
 }
 
