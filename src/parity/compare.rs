@@ -96,6 +96,30 @@ impl Recorded {
     }
 }
 
+/// The largest distance of `rows` rows of wanted values from those of rows of `width`, from column `start` on; no number where one of
+/// them is none, or where there are other than so many rows.
+pub(super) fn farthest(
+    got: &[f32],
+    [width, start]: [usize; 2],
+    want: &[f64],
+    [rows, columns]: [usize; 2],
+) -> f64 {
+    if want.len() != rows * columns {
+        return f64::NAN;
+    }
+    let pairs = got.chunks_exact(width).zip(want.chunks_exact(columns));
+    let pairs = pairs.flat_map(|(got, want)| got.iter().skip(start).zip(want));
+    let off = pairs.map(|(got, want)| (f64::from(*got) - want).abs());
+    // Unlike f64::max, this keeps what is no number.
+    off.fold(0.0, |most: f64, off| {
+        if most.is_nan() || off <= most {
+            most
+        } else {
+            off
+        }
+    })
+}
+
 pub(super) fn norm(values: &[f32]) -> f64 {
     values
         .iter()
@@ -133,4 +157,18 @@ pub(super) fn to_nchw(values: &[f32], [n, c, h, w]: [usize; 4]) -> Vec<f32> {
             values[(image * h * w + hw) * width + channel]
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_number_stays_the_farthest() {
+        let got = [0.0, 1.0, 2.5, 0.0, f32::NAN, 4.0];
+        let off = |want: &[f64]| farthest(&got, [3, 1], want, [2, 2]);
+        assert!(off(&[1.0, 2.0, 3.0, 4.0]).is_nan());
+        assert!(off(&[1.0, 2.0, 3.0]).is_nan(), "a value too few");
+        assert_eq!(farthest(&got, [3, 1], &[1.25, 2.0], [1, 2]), 0.5);
+    }
 }

@@ -1,6 +1,6 @@
 //! The objective's values and gradients.
 
-use super::compare::{Check, draw};
+use super::compare::{Check, draw, farthest};
 use super::{Device, ParityError};
 use crate::gpu::Precision;
 use crate::kernels::padded;
@@ -130,21 +130,7 @@ pub(super) async fn run(
     let mut start = 0;
     for ((head, len), want) in heads.into_iter().zip(wanted) {
         let largest = want.iter().fold(0.0_f64, |most, g| most.max(g.abs()));
-        let mut distance = if want.len() == case.batch * len {
-            0.0_f64
-        } else {
-            f64::NAN
-        };
-        for (row, want) in want.chunks_exact(len).enumerate() {
-            for (column, want) in want.iter().enumerate() {
-                let off = (f64::from(gradient[row * width + start + column]) - want).abs();
-                distance = if off.is_nan() {
-                    f64::NAN
-                } else {
-                    distance.max(off)
-                };
-            }
-        }
+        let distance = farthest(&gradient, [width, start], want, [case.batch, len]);
         checks.push(Check::new(
             format!("{name} gradient of {head}"),
             distance,
