@@ -15,10 +15,6 @@ struct Params {
 
 struct Six { a: vec2f, b: vec2f, c: vec2f, d: vec2f, e: vec2f, f: vec2f }
 
-// √½ and √2: the method's points are 0, ±NEAR, ±FAR and ∞.
-const NEAR: f32 = 0.70710678118654752;
-const FAR: f32 = 1.4142135623730950;
-
 // G · (a, b, c).
 fn transform(a: vec2f, b: vec2f, c: vec2f) -> Six {
     let even = -2.0 / 3.0 * (a + 0.5 * c);

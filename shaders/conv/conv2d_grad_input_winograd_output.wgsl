@@ -23,10 +23,6 @@ struct Params {
 
 struct Quad { a: vec2f, b: vec2f, c: vec2f, d: vec2f }
 
-// √½ and √2: the method's points are 0, ±NEAR, ±FAR and ∞.
-const NEAR: f32 = 0.70710678118654752;
-const FAR: f32 = 1.4142135623730950;
-
 // The inner four of B · (a, .., f), with the last of the window before and the first of the one behind.
 fn transform(a: vec2f, b: vec2f, c: vec2f, d: vec2f, e: vec2f, f: vec2f, before: vec2f, behind: vec2f) -> Quad {
     let near = b + c;

@@ -12,10 +12,6 @@ struct Params { pairs: u32, parts: u32 }
 
 struct Three { a: vec2f, b: vec2f, c: vec2f }
 
-// √½ and √2: the method's points are 0, ±NEAR, ±FAR and ∞.
-const NEAR: f32 = 0.70710678118654752;
-const FAR: f32 = 1.4142135623730950;
-
 // Gt · (a, .., f).
 fn transform(a: vec2f, b: vec2f, c: vec2f, d: vec2f, e: vec2f, f: vec2f) -> Three {
     let near = 2.0 / 3.0 * (b + c);

@@ -12,11 +12,17 @@ use crate::gpu::{Shader, Variant};
 use crate::kernels::check::{elements, flags};
 use crate::kernels::{Access, Call, Kernel, KernelError, narrow, params, shader};
 
-const FILTER: Shader = shader!("conv", "conv2d_forward_winograd_filter", "word_pairs");
+const FILTER: Shader = shader!(
+    "conv",
+    "conv2d_forward_winograd_filter",
+    "word_pairs",
+    "winograd_points"
+);
 const INPUT: Shader = shader!(
     "conv",
     "conv2d_forward_winograd_input",
     "word_pairs",
+    "winograd_points",
     "winograd_tiles",
     "divide"
 );
@@ -25,6 +31,7 @@ const OUTPUT: Shader = shader!(
     "conv",
     "conv2d_forward_winograd_output",
     "word_pairs",
+    "winograd_points",
     "winograd_tiles",
     "divide"
 );

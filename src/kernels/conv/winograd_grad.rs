@@ -15,15 +15,22 @@ const GRAD_Y: Shader = shader!(
     "conv",
     "conv2d_grad_weight_winograd_grad_y",
     "word_pairs",
+    "winograd_points",
     "winograd_tiles",
     "divide"
 );
 const PRODUCT: Shader = shader!("conv", "conv2d_grad_weight_winograd_product", "word_quads");
-const FILTER: Shader = shader!("conv", "conv2d_grad_weight_winograd_filter", "word_pairs");
+const FILTER: Shader = shader!(
+    "conv",
+    "conv2d_grad_weight_winograd_filter",
+    "word_pairs",
+    "winograd_points"
+);
 const OUTPUT: Shader = shader!(
     "conv",
     "conv2d_grad_input_winograd_output",
     "word_pairs",
+    "winograd_points",
     "winograd_tiles",
     "divide"
 );
