@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example: kinesic experiment configs/experiments/tasks.toml --out runs/tasks\n\nEach training's result is kept in the folder as soon as it is there. A grid that was stopped or killed goes on with the same \
+    after_help = "Example: kinesic experiment configs/experiments/tasks.toml --out runs/tasks\n\nEach training's result is kept as soon as it is there. A grid that was stopped or killed goes on with the same \
                   command, and one that was changed trains what is new; results of this version of the program are taken as they are. Try it with --set 'seeds=[1, 2]' --set train.steps=50."
 )]
 pub(super) struct ExperimentArgs {
@@ -21,9 +21,12 @@ pub(super) struct ExperimentArgs {
     /// Overrides a key: a dotted path, list entries by index (variant.1.objective.form=positive)
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// The folder of report.html, report.json, report.csv, runs.csv and the results; named after the configuration by default
+    /// The folder of report.html, report.json, report.csv and runs.csv; named after the configuration by default
     #[arg(long)]
     out: Option<PathBuf>,
+    /// The folder of the trainings' results, which grids that have trainings in common may share; `results` in --out by default
+    #[arg(long, value_name = "DIR")]
+    results: Option<PathBuf>,
     /// Only says how long what is left of the grid takes
     #[arg(long)]
     estimate: bool,
@@ -37,14 +40,16 @@ pub(super) fn run(common: &Common, args: &ExperimentArgs) -> Result<(), Failure>
     let name = args.config.file_stem().unwrap_or_default();
     let out = args.out.clone();
     let out = out.unwrap_or_else(|| PathBuf::from("runs").join(name));
+    let results = args.results.clone();
+    let results = results.unwrap_or_else(|| out.join("results"));
     // What cannot be is refused before a device is looked for.
-    Experiment::open(config.clone(), &args.config, &out)?;
+    Experiment::open(config.clone(), &args.config, &results)?;
     let gpu = common.gpu()?;
     eprintln!("adapter: {}", crate::gpu::describe(gpu.info()));
     if fall_back(&mut config, &gpu) {
         eprintln!("the adapter has no f16 (shader-f16): training in f32");
     }
-    let mut experiment = Experiment::open(config, &args.config, &out)?;
+    let mut experiment = Experiment::open(config, &args.config, &results)?;
     let mut watcher = Watcher::new()?;
     let estimate = experiment.estimate(&gpu)?;
     if args.estimate {

@@ -1,9 +1,9 @@
 //! CONFIG.toml of an experiment: a grid of variants, label budgets and seeds, as data.
 
 use crate::objective::ObjectiveConfig;
-use crate::train::config::{ConfigError, CouplingConfig, Line, Schema, Source, TaskConfig};
+use crate::train::config::{ConfigError, CouplingConfig, Line, Schema, TaskConfig};
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use toml::Value;
 
 /// A grid: every variant is trained with every share of the action unit labels under every seed. Every key has a default but
@@ -325,42 +325,6 @@ impl Schema for ExperimentConfig {
 }
 
 impl ExperimentConfig {
-    /// Reads a file and applies `--set KEY=VALUE` arguments. Paths are absolute in what is returned.
-    ///
-    /// # Errors
-    /// [`ConfigError`], naming file, line and key.
-    pub fn read(path: &Path, sets: &[String]) -> Result<Self, ConfigError> {
-        let mut source = Source::read(path, sets)?;
-        let mut config: Self = source.typed()?;
-        super::check::check(&config, &source)?;
-        for (index, variant) in config.variant.iter().enumerate() {
-            config.objective_of(variant).map_err(|(key, reason)| {
-                let key = format!("variant.{index}.objective.{key}");
-                ConfigError::Format {
-                    path: path.to_owned(),
-                    line: source.line(&key),
-                    reason: format!("variant `{}`, {key}: {reason}", variant.name),
-                }
-            })?;
-        }
-        if config.comparison.is_empty() {
-            config.comparison = config.against_the_first();
-        }
-        Ok(config)
-    }
-
-    fn against_the_first(&self) -> Vec<Comparison> {
-        let mut names = self.variant.iter().map(|variant| variant.name.clone());
-        let Some(first) = names.next() else {
-            return Vec::new();
-        };
-        let against = |of| Comparison {
-            of,
-            to: first.clone(),
-        };
-        names.map(against).collect()
-    }
-
     /// The couplings of declared tasks of a variant.
     pub(super) fn couplings_of<'a>(&'a self, variant: &'a Variant) -> &'a [CouplingConfig] {
         variant.coupling.as_ref().unwrap_or(&self.coupling)

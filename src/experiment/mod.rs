@@ -9,6 +9,7 @@ mod gallery;
 mod grid;
 mod mix;
 mod page;
+mod read;
 mod run;
 pub mod statistics;
 mod store;

@@ -74,17 +74,17 @@ pub struct Experiment {
 }
 
 impl Experiment {
-    /// Takes a configuration apart and finds the results that `out` holds; `path` is for messages. Writes nothing.
+    /// Takes a configuration apart and finds what the folder `results` holds of it; `path` is for messages. Writes nothing.
     ///
     /// # Errors
     /// [`ExperimentError`] for an objective that cannot be, and a result that cannot be read.
     pub fn open(
         config: ExperimentConfig,
         path: &Path,
-        out: &Path,
+        results: &Path,
     ) -> Result<Self, ExperimentError> {
         let grid = Grid::new(&config, path)?;
-        let store = Store::new(out);
+        let store = Store::new(results);
         let load = |(_, training): &(String, Training)| store.load(training);
         let results = grid.trainings.iter().map(load).collect::<Result<_, _>>()?;
         Ok(Self {

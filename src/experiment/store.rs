@@ -144,10 +144,10 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// In the folder of an experiment.
-    pub(super) fn new(out: &Path) -> Self {
+    /// In a folder, which several experiments may share.
+    pub(super) fn new(folder: &Path) -> Self {
         Self {
-            folder: out.join("results"),
+            folder: folder.to_owned(),
         }
     }
 

@@ -133,6 +133,30 @@ fn a_killed_grid_goes_on_to_the_numbers_of_one_that_was_not() {
 }
 
 #[test]
+fn grids_share_the_trainings_that_they_have_in_common() {
+    let grid = Grid::new(GRID);
+    let shared = grid.text("one/results");
+    let share = ["--results", shared.as_str()];
+    assert_eq!(grid.run("one", &share).status.code(), Some(0));
+    assert_eq!(grid.results("one"), TRAININGS);
+    let more = [
+        "--set",
+        "variant.1.single_task=false",
+        "--set",
+        "variant.1.objective.action_units=0.5",
+    ];
+    let output = grid.run("two", &[share.as_slice(), &more].concat());
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("8 trainings of 4 steps; 4 are left"),
+        "{said}"
+    );
+    assert_eq!(grid.results("one"), TRAININGS + 4);
+    assert!(grid.path("two/report.html").exists());
+    assert!(!grid.path("two/results").exists());
+}
+
+#[test]
 fn the_report_is_a_page_tables_and_numbers() {
     let grid = Grid::new(GRID);
     let output = grid.run("out", &["--json", "-", "--set", "title=What is asked"]);

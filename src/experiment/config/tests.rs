@@ -1,5 +1,6 @@
 use super::*;
 use crate::objective::Form;
+use std::path::Path;
 
 fn read(text: &str, sets: &[&str]) -> Result<ExperimentConfig, ConfigError> {
     let folder = tempfile::tempdir().unwrap();
