@@ -211,18 +211,9 @@ fn quoted(cell: &str) -> String {
 /// the most likely one, and its probability.
 fn csv(records: &[Record]) -> String {
     let mut text = "image,x,y,w,h".to_owned();
-    for (name, answer) in records.first().map_or(&[][..], |it| &it.prediction.tasks) {
-        match answer {
-            Answer::Likeliest(_) => {
-                let _ = write!(text, ",{0},{0}_probability", quoted(name));
-                continue;
-            }
-            Answer::Classes(_) => text += &format!(",{}", quoted(name)),
-            _ => {}
-        }
-        for (name, _) in answer.outputs() {
-            let _ = write!(text, ",{}", quoted(name));
-        }
+    let first = records.first().map_or(&[][..], |it| &it.prediction.tasks);
+    for (column, _) in first.iter().flat_map(|(name, answer)| cells(name, answer)) {
+        let _ = write!(text, ",{}", quoted(&column));
     }
     text += ",compound\n";
     for record in records {
@@ -233,23 +224,29 @@ fn csv(records: &[Record]) -> String {
             }),
             None => text += ",,,,",
         }
-        for (_, answer) in &record.prediction.tasks {
-            let (top, p) = answer.top().unwrap_or_default();
-            match answer {
-                Answer::Likeliest(_) => {
-                    let _ = write!(text, ",{},{p:.5}", quoted(top));
-                    continue;
-                }
-                Answer::Classes(_) => text += &format!(",{}", quoted(top)),
-                _ => {}
-            }
-            for (_, value) in answer.outputs() {
-                let _ = write!(text, ",{value:.5}");
-            }
+        let tasks = record.prediction.tasks.iter();
+        for (_, cell) in tasks.flat_map(|(name, answer)| cells(name, answer)) {
+            let _ = write!(text, ",{}", quoted(&cell));
         }
         let _ = writeln!(text, ",{}", record.prediction.compound.unwrap_or_default());
     }
     text
+}
+
+/// The columns of a task, each with what it says.
+fn cells(task: &str, answer: &Answer) -> Vec<(String, String)> {
+    let (top, p) = answer.top().unwrap_or_default();
+    let top = (task.to_owned(), top.to_owned());
+    let number = |value: f32| format!("{value:.5}");
+    let outputs = || {
+        let outputs = answer.outputs().iter();
+        outputs.map(|(name, value)| (name.to_string(), number(*value)))
+    };
+    match answer {
+        Answer::Likeliest(_) => vec![top, (format!("{task}_probability"), number(p))],
+        Answer::Classes(_) => [top].into_iter().chain(outputs()).collect(),
+        Answer::Values(_) | Answer::Detections(_) => outputs().collect(),
+    }
 }
 
 /// A column for each task, and one for compound expressions.
