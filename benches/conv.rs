@@ -120,9 +120,9 @@ fn conv2d(criterion: &mut Criterion) {
     }
 }
 
-/// Winograd's method where it pays, forward and the input's gradient on filters that were transformed before, the filters' gradient on
-/// both of its operands, as the other passes of a step leave them. The references are the convolutions', the terms of which roundings
-/// are shares the method's.
+/// Winograd's method where it pays (and on small shapes, to be checked), forward and the input's gradient on filters that were transformed before, the filters' gradient on
+/// both of its operands, as the other passes of a step leave them; and each of its shaders alone. The references are the convolutions',
+/// the terms of which roundings are shares the method's.
 fn winograd(
     criterion: &mut Criterion,
     variant: &'static str,
@@ -147,33 +147,46 @@ fn winograd(
     };
     let (x_rows, w, g) = (pad(x, s.c), filters(s, weight), pad(grad_y, s.k));
     let kernel = conv::Winograd::forward(*shape, Default::default());
-    if let Some(kernel) = kernel.filter(conv::Winograd::pays) {
+    if let Some(kernel) = kernel.filter(|it| quick() || it.pays()) {
         let want = of(y, magnitudes::magnitude(s, x, weight));
-        let u = execute(&kernel.filter().unwrap(), &[&w]).remove(0);
+        let filter = kernel.filter().unwrap();
+        let u = execute(&filter, &[&w]).remove(0);
         let check = rows(&want, s.k, s.c + 33);
         let calls = kernel.calls().unwrap();
         line("conv/conv2d_forward_winograd").measure(criterion, &calls, &[&x_rows, &u], check);
+        let [input, product, output] = &calls;
+        line("conv").shader(criterion, &filter, &[&w]);
+        let v = line("conv").shader(criterion, input, &[&x_rows]);
+        let m = line("conv").shader(criterion, product, &[&v, &u]);
+        line("conv").shader(criterion, output, &[&m]);
     }
     let kernel = conv::WinogradGradInput::new(*shape, Default::default());
-    if let Some(kernel) = kernel.filter(conv::WinogradGradInput::pays) {
+    if let Some(kernel) = kernel.filter(|it| quick() || it.pays()) {
         let want = of(grad_x, magnitudes::grad_input_magnitude(s, grad_y, weight));
         let u = execute(&kernel.filter().unwrap(), &[&w]).remove(0);
         let check = rows(&want, s.c, s.k + 31);
         let calls = kernel.calls().unwrap();
         line("conv/conv2d_grad_input_winograd").measure(criterion, &calls, &[&g, &u], check);
+        let [transform, product, output] = &calls;
+        let w = execute(transform, &[&g]).remove(0);
+        let m = execute(product, &[&w, &u]).remove(0);
+        line("conv").shader(criterion, output, &[&m]);
     }
     let kernel = conv::WinogradGradWeight::new(*shape);
-    if let Some(kernel) = kernel.filter(conv::WinogradGradWeight::pays) {
+    if let Some(kernel) = kernel.filter(|it| quick() || it.pays()) {
         let want = of(grad_w, magnitudes::grad_weight_magnitude(s, x, grad_y));
         let pixels = problem.depths()[2];
         let check = |what: &str, got: &[f32]| {
             compare(what, &unfilters(what, s, got), &want, pixels / 16 + 32);
         };
-        let [input, transform, product, filter] = kernel.calls().unwrap();
-        let [v, w] = [(input, &x_rows), (transform, &g)]
-            .map(|(call, values)| execute(&call, &[values]).remove(0));
-        let calls = [product, filter];
-        line("conv/conv2d_grad_weight_winograd").measure(criterion, &calls, &[&v, &w], check);
+        let calls = kernel.calls().unwrap();
+        let [input, transform, product, filter] = &calls;
+        let v = execute(input, &[&x_rows]).remove(0);
+        let w = execute(transform, &[&g]).remove(0);
+        line("conv/conv2d_grad_weight_winograd").measure(criterion, &calls[2..], &[&v, &w], check);
+        line("conv").shader(criterion, transform, &[&g]);
+        let partial = line("conv").shader(criterion, product, &[&v, &w]);
+        line("conv").shader(criterion, filter, &[&partial]);
     }
 }
 

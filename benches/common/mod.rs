@@ -130,6 +130,21 @@ impl Line<'_> {
         });
     }
 
+    /// Runs one call of a sequence that another line checks as a whole, hands on its first output, and measures it under its
+    /// shader's name.
+    pub fn shader(&self, criterion: &mut Criterion, call: &Call, inputs: &[&[f32]]) -> Vec<f32> {
+        let line = Line {
+            kernel: &format!("{}/{}", self.kernel, call.shader.name),
+            variant: self.variant,
+            shape: self.shape.clone(),
+        };
+        let output = execute(call, inputs).remove(0);
+        line.each_precision(criterion, std::slice::from_ref(call), inputs, |calls| {
+            Throughput::Elements(calls[0].flops)
+        });
+        output
+    }
+
     /// Runs one call in its own precision alone, hands its first output to `check`, which panics where it is wrong, and measures.
     pub fn measure_as_is(
         &self,
