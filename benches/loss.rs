@@ -1,4 +1,4 @@
-//! The objective: all five terms of case study (i), forward and gradient, in bytes a second.
+//! The objective: all five terms of case study (i), and of many people with attributes, forward and gradient, in bytes a second.
 
 mod common;
 
@@ -6,7 +6,7 @@ mod common;
 #[path = "../kernels-tests/tests/loss/case.rs"]
 mod case;
 
-use case::{Carry, Case, affect, execute_all};
+use case::{Carry, Case, Sizes, affect, execute_all};
 use common::{Line, quick};
 use criterion::{Criterion, criterion_group, criterion_main};
 use kernels_tests::harness::execute;
@@ -14,14 +14,20 @@ use kernels_tests::random::Draw;
 use kinesic::kernels::Call;
 
 fn objective(criterion: &mut Criterion) {
-    let batches: &[usize] = if quick() { &[5] } else { &[64, 256] };
-    for &batch in batches {
-        let case = Case::draw(
-            &mut Draw::new("objective bench", 1),
-            affect(batch),
-            4.0,
-            Carry::Mixed,
-        );
+    let people = |batch, classes| Sizes {
+        batch,
+        classes,
+        units: 40,
+        axes: 0,
+    };
+    let problems = match quick() {
+        true => [affect(5), people(3, 300)].to_vec(),
+        false => [affect(64), affect(256), people(64, 1000), people(64, 5000)].to_vec(),
+    };
+    for sizes in problems {
+        let batch = sizes.batch;
+        let mut draw = Draw::new("objective bench", 1);
+        let case = Case::draw(&mut draw, sizes, 4.0, Carry::Mixed);
         // All three dispatches against the reference, before any of them is timed.
         case.check("bench");
         let objective = case.objective();
@@ -31,40 +37,34 @@ fn objective(criterion: &mut Criterion) {
         let tables = objective.tables();
         let logits = case.logits(problem.width);
         let (_, grad) = execute_all(&problem, &logits, &words, tables);
-        let [terms, reduce, finish] = problem.calls(false).unwrap().remove(0);
+        let [terms, reduce, finish] = problem.calls(false, false).unwrap().remove(0);
         let mut scratch = execute(&terms, &[&logits, labels, tables]).remove(0);
         let first = scratch.clone();
         scratch.resize(problem.scratch_len(), 0.0);
         let reduced = execute(&reduce, &[labels, &scratch]);
 
-        let mut line = |kernel, call: &Call, inputs: &[&[f32]], want: &[f32]| {
+        let mut line = |kernel, variant, call: &Call, inputs: &[&[f32]], want: &[f32]| {
             let line = Line {
                 kernel,
-                variant: "f32",
+                variant,
                 shape: format!("{batch}x{}", problem.width),
             };
             line.stream(criterion, call, inputs, |what, outputs| {
                 assert!(outputs[0] == *want, "{what}: other bits in a second run");
             });
         };
-        line(
-            "loss/objective_terms",
-            &terms,
-            &[&logits, labels, tables],
-            &first,
-        );
-        line(
-            "loss/objective_reduce",
-            &reduce,
-            &[labels, &scratch],
-            &reduced[0],
-        );
-        line(
-            "loss/objective_grad",
-            &finish,
-            &[labels, tables, &reduced[0]],
-            &grad,
-        );
+        let inputs: &[&[f32]] = &[&logits, labels, tables];
+        line("loss/objective_terms", "f32", &terms, inputs, &first);
+        let [software, ..] = problem.calls(false, true).unwrap().remove(0);
+        if software != terms {
+            let first = execute(&software, inputs).remove(0);
+            let kernel = "loss/objective_terms";
+            line(kernel, "f32_software", &software, inputs, &first);
+        }
+        let inputs: &[&[f32]] = &[labels, &scratch];
+        line("loss/objective_reduce", "f32", &reduce, inputs, &reduced[0]);
+        let inputs: &[&[f32]] = &[labels, tables, &reduced[0]];
+        line("loss/objective_grad", "f32", &finish, inputs, &grad);
     }
 }
 

@@ -6,8 +6,9 @@
 //         positive weights [A];
 //         scratch rows of N: 5 terms, 5 shares of the image in their means, valence and arousal (labelled, p, p), then
 //         p [E], ∂expression [E], ∂soft co-annotation [E], ∂units [A], ∂co-annotated [A], ∂H/∂z_i [A], ∂H/∂q [A], q [A].
-// Work:   an invocation does one image: the one read of its logits.
-// Needs:  default limits. Variants: f16 (shader-f16).
+// Work:   an invocation does one image: the one read of its logits. SPREAD, for many classes: a workgroup does one image, a lane
+//         every 64th class and one action unit; see objective_lanes.
+// Needs:  default limits. Variants: f16 (shader-f16), SPREAD.
 
 // only f16: enable f16;
 alias Stored = f32; // only f32
@@ -30,6 +31,7 @@ struct Params {
     label_smoothing: f32,
 }
 
+override SPREAD: bool = false;
 const CLAMP = 1e-6; // q lies within [CLAMP, 1 - CLAMP]
 const ROWS = 13u; // before those of the classes
 
@@ -39,37 +41,8 @@ const ROWS = 13u; // before those of the classes
 @group(0) @binding(3) var<storage, read_write> tables: array<f32>;
 @group(0) @binding(4) var<storage, read_write> scratch: array<f32>;
 
-// Where row `k` of the scratch has its element of `image`.
-fn at(k: u32, image: u32) -> u32 {
-    return k * params.batch + image;
-}
-
-fn log1p(x: f32) -> f32 {
-    return select(log(1.0 + x), x * (1.0 - x * (0.5 - x * (0.33333333 - x * 0.25))), x < 0.03);
-}
-
 fn bit(words: vec2u, i: u32) -> bool {
     return ((select(words.x, words.y, i >= 32u) >> (i & 31u)) & 1u) == 1u;
-}
-
-// Replaces E rows of the scratch by their softmax; their maximum, and the logarithm of the sum of what is relative to it.
-fn softmax(row: u32, image: u32) -> vec2f {
-    let first = at(row, image);
-    let end = at(row + params.classes, image);
-    var top = first;
-    for (var e = first; e < end; e += params.batch) {
-        top = select(top, e, scratch[e] > scratch[top]);
-    }
-    let highest = scratch[top];
-    var rest = 0.0; // without the largest term, which is 1
-    for (var e = first; e < end; e += params.batch) {
-        scratch[e] = exp(scratch[e] - highest);
-        rest += select(scratch[e], 0.0, e == top);
-    }
-    for (var e = first; e < end; e += params.batch) {
-        scratch[e] /= 1.0 + rest;
-    }
-    return vec2f(highest, log1p(rest));
 }
 
 // H(p_i, q_i), and its derivatives by the logit of p_i and by q_i into the scratch.
@@ -96,12 +69,13 @@ fn matching(image: u32, i: u32, p: f32, not_p: f32) -> f32 {
     return -p * log_q - not_p * log_not_q;
 }
 
-// Terms and derivatives of the action units; `on` are those annotated and on.
-fn action_units(image: u32, label: vec4u, on: vec2u) {
+// Terms and derivatives of the action units, matching and co-annotation; `on` are those annotated and on.
+fn action_units(image: u32, label: vec4u, on: vec2u, lane: u32) -> vec3f {
     let annotated = f32(countOneBits(label.z) + countOneBits(label.w));
     let co_annotated = params.co_annotate == 1u && label.y < params.classes && annotated == 0.0;
     let wanted = select(0.0, tables[2u * params.cells + min(label.y, max(params.classes, 1u) - 1u)], co_annotated);
-    for (var i = 0u; i < params.action_units; i++) {
+    var terms = vec3f();
+    for (var i = lane; i < params.action_units; i += LANES) {
         let z = f32(logits[image * params.width + params.unit_column + i]);
         let tail = exp(-abs(z));
         let p = select(tail, 1.0, z >= 0.0) / (1.0 + tail);
@@ -111,20 +85,23 @@ fn action_units(image: u32, label: vec4u, on: vec2u) {
         let row = ROWS + 3u * params.classes + i;
         if bit(label.zw, i) {
             let positive = tables[2u * (params.cells + params.classes) + i];
-            scratch[at(1u, image)] += select(if_off, positive * if_on, bit(on, i)) / annotated;
+            terms.x += select(if_off, positive * if_on, bit(on, i)) / annotated;
             scratch[at(row, image)] = select(p, -positive * not_p, bit(on, i)) / annotated;
+        }
+        if params.cells > 0u {
+            terms.y += matching(image, i, p, not_p);
         }
         if wanted > 0.0 {
             let weight = tables[params.cells + label.y * params.action_units + i] / wanted;
-            scratch[at(4u, image)] += weight * if_on;
+            terms.z += weight * if_on;
             scratch[at(row + params.action_units, image)] = -weight * not_p;
         }
-        if params.cells > 0u {
-            scratch[at(2u, image)] += matching(image, i, p, not_p);
-        }
     }
-    scratch[at(6u, image)] = f32(annotated > 0.0);
-    scratch[at(9u, image)] = f32(wanted > 0.0);
+    if lane == 0u {
+        scratch[at(6u, image)] = f32(annotated > 0.0);
+        scratch[at(9u, image)] = f32(wanted > 0.0);
+    }
+    return terms;
 }
 
 // The weighted, smoothed label of class `e` where the label is `class_label`.
@@ -134,62 +111,81 @@ fn wished(e: u32, class_label: u32) -> f32 {
     return weight * (even + select(0.0, 1.0 - params.label_smoothing, e == class_label));
 }
 
-// Terms and derivatives of the expressions, with p and its normalisation at hand.
-fn expressions(image: u32, label: vec4u, on: vec2u, norm: vec2f) {
+// Terms and derivatives of the expressions and of soft co-annotation.
+fn expressions(image: u32, label: vec4u, on: vec2u, lane: u32) -> vec2f {
     let has_class = label.y < params.classes;
     let soft = params.cells > 0u && any(label.zw != vec2u()) && (!has_class || params.sca_with_expression == 1u);
     let soft_row = ROWS + 2u * params.classes;
-    var mass = 0.0; // of the label
-    for (var e = 0u; e < params.classes; e++) {
-        mass += select(0.0, wished(e, label.y), has_class);
+    var mine = 0.0;
+    for (var e = lane; e < params.classes; e += LANES) {
+        scratch[at(ROWS + e, image)] = f32(logits[image * params.width + params.class_column + e]);
+        mine += select(0.0, wished(e, label.y), has_class);
+        var wanted = 0.0;
         for (var i = 0u; i < select(0u, params.action_units, soft); i++) {
             let weight = tables[params.cells + e * params.action_units + i];
-            scratch[at(soft_row + e, image)] += select(0.0, weight, bit(on, i));
+            wanted += select(0.0, weight, bit(on, i));
         }
+        scratch[at(soft_row + e, image)] = wanted;
     }
-    if soft { _ = softmax(soft_row, image); }
-    for (var e = 0u; e < params.classes; e++) {
+    let mass = total(vec4f(mine), lane).x; // of the label
+    let norm = softmax(ROWS, image, lane);
+    if soft { _ = softmax(soft_row, image, lane); }
+    var terms = vec2f();
+    for (var e = lane; e < params.classes; e += LANES) {
         let loss = (norm.x - f32(logits[image * params.width + params.class_column + e])) + norm.y; // -log p_e
         let p = scratch[at(ROWS + e, image)];
         let q = scratch[at(soft_row + e, image)];
         let own = select(0.0, wished(e, label.y), has_class);
-        scratch[at(0u, image)] += own * loss;
-        scratch[at(3u, image)] += select(0.0, q, soft) * loss;
+        terms += vec2f(own, select(0.0, q, soft)) * loss;
         scratch[at(ROWS + params.classes + e, image)] = mass * p - own;
         scratch[at(soft_row + e, image)] = select(0.0, p - q, soft);
     }
-    scratch[at(5u, image)] = select(0.0, tables[2u * params.cells + params.classes + min(label.y, params.classes - 1u)], has_class);
-    scratch[at(8u, image)] = f32(soft);
+    if lane == 0u {
+        scratch[at(5u, image)] = select(0.0, tables[2u * params.cells + params.classes + min(label.y, params.classes - 1u)], has_class);
+        scratch[at(8u, image)] = f32(soft);
+    }
+    return terms;
 }
 
 @compute @workgroup_size(64)
 fn objective_terms(
     @builtin(workgroup_id) group: vec3u,
     @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) lane: u32,
+    @builtin(local_invocation_index) invocation: u32,
 ) {
-    let image = (group.x + group.y * groups.x) * 64u + lane;
+    let place = group.x + group.y * groups.x;
+    let image = image_of(place, invocation);
+    let lane = invocation % LANES;
     if image >= params.batch {
         return;
     }
     let end = at(ROWS + 3u * params.classes + 5u * params.action_units, 0u);
-    for (var element = image; element < end; element += params.batch) {
+    for (var element = at(lane, image); element < end; element += LANES * params.batch) {
         scratch[element] = 0.0;
     }
-    let label = labels[2u * image];
-    if (label.x & 1u) == 0u {
+    share_scratch();
+    let label = label_of(image, lane);
+    if (label[0].x & 1u) == 0u {
         return;
     }
-    let on = label.zw & labels[2u * image + 1u].xy;
+    let on = label[0].zw & label[1].xy;
+    var classes = vec2f();
     if params.classes > 0u {
-        for (var e = 0u; e < params.classes; e++) {
-            scratch[at(ROWS + e, image)] = f32(logits[image * params.width + params.class_column + e]);
-        }
-        expressions(image, label, on, softmax(ROWS, image));
+        classes = expressions(image, label[0], on, lane);
+        share_scratch();
     }
-    action_units(image, label, on);
+    let units = action_units(image, label[0], on, lane);
+    let terms = total(vec4f(classes.x, units.xy, classes.y), lane);
+    let co_annotated = total(vec4f(units.z), lane).x;
+    if lane > 0u {
+        return;
+    }
+    for (var term = 0u; term < 4u; term++) {
+        scratch[at(term, image)] = terms[term];
+    }
+    scratch[at(4u, image)] = co_annotated;
     scratch[at(7u, image)] = 1.0;
-    if params.valence_arousal > 0u && (label.x & 2u) == 2u {
+    if params.valence_arousal > 0u && (label[0].x & 2u) == 2u {
         scratch[at(10u, image)] = 1.0;
         for (var axis = 0u; axis < 2u; axis++) {
             // Beyond ±10 tanh is ±1 in f32, and some drivers overflow in it.

@@ -244,7 +244,7 @@ fn coupled_tasks_share_a_block_and_the_others_fill_what_is_free() {
     // Either order of the names.
     let objective = declared(&[couple(["attributes", "identity"], 5, 4)]).unwrap();
     let kernel = objective.kernel(7);
-    assert!(kernel.calls(false).is_ok());
+    assert!(kernel.calls(false, false).is_ok());
     let [coupled, other] = &kernel.blocks[..] else {
         panic!("{} blocks", kernel.blocks.len());
     };

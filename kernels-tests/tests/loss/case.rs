@@ -168,28 +168,41 @@ impl Case {
 
     /// Runs the kernels.
     pub fn run(&self) -> Given {
+        self.run_on(false)
+    }
+
+    /// Runs the kernels, those for software adapters if asked.
+    fn run_on(&self, software: bool) -> Given {
         let objective = self.objective();
         let problem = objective.kernel(self.sizes.batch);
         let words = objective.pack(&self.labels(), self.sizes.batch).unwrap();
         let logits = self.logits(problem.width);
-        let (losses, grad) = execute_all(&problem, &logits, &words, objective.tables());
+        let (losses, grad) = execute_on(&problem, &logits, &words, objective.tables(), software);
         let grad = unpad("grad_logits", &grad, objective.logits());
         Given { losses, grad }
     }
 
-    /// Runs the kernels and holds what they give against the reference.
+    /// Runs the kernels, those for software adapters too where they are others, and holds what they give against the reference.
     pub fn check(&self, what: &str) {
-        let given = self.run();
+        let want = self.reference();
+        self.hold(&format!("{what}: {:?}", self.sizes), &self.run(), &want);
+        let problem = self.objective().kernel(self.sizes.batch);
+        let [any, software] = [false, true].map(|software| problem.calls(false, software).unwrap());
+        if any != software {
+            let what = format!("{what}, software: {:?}", self.sizes);
+            self.hold(&what, &self.run_on(true), &want);
+        }
+    }
+
+    fn hold(&self, what: &str, given: &Given, want: &reference::Outcome) {
         let Sizes {
             batch,
             classes,
             units,
             axes,
         } = self.sizes;
-        let what = format!("{what}: {:?}", self.sizes);
         let present = self.labels.iter().filter(|label| !label.absent).count();
         assert_eq!(given.losses[7], present as f32, "{what}: images present");
-        let want = self.reference();
         // The sums over the images and over a task's outputs, after those over the classes.
         let depth = batch * classes.max(units).max(1) + classes;
         compare(
@@ -307,11 +320,22 @@ pub fn execute_all(
     labels: &[u32],
     tables: &[f32],
 ) -> (Vec<f32>, Vec<f32>) {
+    execute_on(problem, logits, labels, tables, false)
+}
+
+fn execute_on(
+    problem: &kernels::Objective,
+    logits: &[f32],
+    labels: &[u32],
+    tables: &[f32],
+    software: bool,
+) -> (Vec<f32>, Vec<f32>) {
     let labels: &[f32] = bytemuck::cast_slice(labels);
     let mut all_losses = vec![0.0; problem.losses_len()];
     // What is in no block's columns must stay.
     let mut grad = vec![f32::NAN; problem.batch * problem.width];
-    for (block, [terms, reduce, last]) in problem.calls(false).unwrap().into_iter().enumerate() {
+    let calls = problem.calls(false, software).unwrap();
+    for (block, [terms, reduce, last]) in calls.into_iter().enumerate() {
         let labels = &labels[problem.labels_at(block)];
         let tables = &tables[problem.tables_at(block)];
         let mut scratch = execute(&terms, &[logits, labels, tables]).remove(0);

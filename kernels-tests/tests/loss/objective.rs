@@ -43,11 +43,26 @@ fn combinations() -> Vec<ObjectiveConfig> {
 
 #[test]
 fn matches_reference_with_every_option() {
+    every_option("every option", |draw| affect(draw.pick(&BATCHES)));
+}
+
+/// So many that the lanes of a workgroup share an image.
+#[test]
+fn matches_reference_with_every_option_for_many_classes() {
+    every_option("many classes", |draw| Sizes {
+        batch: draw.pick(&[1, 3, 65]),
+        classes: draw.pick(&[256, 300]),
+        units: draw.pick(&[1, 17, 64]),
+        axes: 2,
+    });
+}
+
+fn every_option(what: &str, sizes: impl Fn(&mut Draw) -> Sizes) {
     let configs = combinations();
     assert_eq!(configs.len(), 96);
     for (index, config) in configs.into_iter().enumerate() {
-        let mut draw = Draw::new("every option", SEED + index as u64);
-        let sizes = affect(draw.pick(&BATCHES));
+        let mut draw = Draw::new(what, SEED + index as u64);
+        let sizes = sizes(&mut draw);
         let mut case = Case::draw(&mut draw, sizes, 4.0, Carry::Mixed);
         let mut weight = || 0.25 + draw.int(0..=8) as f32 / 4.0;
         case.config = ObjectiveConfig {
@@ -56,13 +71,13 @@ fn matches_reference_with_every_option() {
             valence_arousal: weight(),
             distribution_matching: weight(),
             soft_co_annotation: weight(),
-            class_weights: (0..7).map(|_| weight()).collect(),
-            positive_weights: (0..17).map(|_| weight()).collect(),
+            class_weights: (0..sizes.classes).map(|_| weight()).collect(),
+            positive_weights: (0..sizes.units).map(|_| weight()).collect(),
             label_smoothing: draw.pick(&[0.0, 0.1, 0.5]),
             ..config
         };
         case.tanh = draw.chance(0.5);
-        case.check(&format!("seed {SEED} + {index}, {:?}", case.config));
+        case.check(&format!("{what}, seed {SEED} + {index}"));
     }
 }
 
@@ -93,6 +108,9 @@ fn matches_reference_for_other_tasks() {
         (13, 33, 2),
         (64, 64, 2),
         (150, 40, 0),
+        (255, 40, 0),
+        (256, 0, 0),
+        (1000, 40, 2),
     ];
     for (index, (classes, units, axes)) in sizes.into_iter().enumerate() {
         let sizes = Sizes {
@@ -353,17 +371,23 @@ fn a_missing_label_and_an_absent_image_contribute_nothing() {
 
 #[test]
 fn repeats_bit_for_bit() {
-    let mut draw = Draw::new("repeats", SEED);
-    let case = Case::draw(&mut draw, affect(257), 3.0, Carry::Mixed);
-    let (first, second) = (case.run(), case.run());
-    let bits = |values: &[f32]| {
-        values
-            .iter()
-            .map(|value| value.to_bits())
-            .collect::<Vec<_>>()
+    let many = Sizes {
+        classes: 300,
+        ..affect(9)
     };
-    assert_eq!(bits(&first.losses), bits(&second.losses));
-    assert_eq!(bits(&first.grad), bits(&second.grad));
+    for sizes in [affect(257), many] {
+        let mut draw = Draw::new("repeats", SEED);
+        let case = Case::draw(&mut draw, sizes, 3.0, Carry::Mixed);
+        let (first, second) = (case.run(), case.run());
+        let bits = |values: &[f32]| {
+            values
+                .iter()
+                .map(|value| value.to_bits())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(bits(&first.losses), bits(&second.losses));
+        assert_eq!(bits(&first.grad), bits(&second.grad));
+    }
 }
 
 #[test]
@@ -419,7 +443,7 @@ fn columns_may_lie_anywhere() {
 fn rejects_shapes_that_the_formulas_do_not_define() {
     let case = Case::draw(&mut Draw::new("rejects", SEED), affect(3), 1.0, Carry::None);
     let good = case.objective().kernel(3);
-    assert!(good.calls(false).is_ok());
+    assert!(good.calls(false, false).is_ok());
     let of = |change: &dyn Fn(&mut Block)| {
         let mut changed = good.clone();
         change(&mut changed.blocks[0]);
@@ -468,7 +492,7 @@ fn rejects_shapes_that_the_formulas_do_not_define() {
         },
     ];
     for problem in bad {
-        let error = problem.calls(false).unwrap_err();
+        let error = problem.calls(false, false).unwrap_err();
         assert!(
             matches!(error, KernelError::Argument { .. }),
             "{problem:?}: {error}"
@@ -478,6 +502,6 @@ fn rejects_shapes_that_the_formulas_do_not_define() {
         batch: 1 << 27,
         ..good
     };
-    let error = large.calls(false).unwrap_err();
+    let error = large.calls(false, false).unwrap_err();
     assert!(matches!(error, KernelError::TooLarge { .. }), "{error}");
 }

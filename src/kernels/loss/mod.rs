@@ -132,7 +132,8 @@ pub struct Weights {
 
 /// A part of the objective: at most one task of each kind, and what couples its classes with its detections. Three dispatches
 /// compute it. The names are those of the affect tasks; identities may stand in place of expressions, attributes in place of
-/// action units. One invocation sums an image's classes: thousands of them are right, but leave most of a GPU idle for that time.
+/// action units. From 256 classes on, the lanes of a
+/// workgroup share an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Block {
     /// The E softmax columns.
@@ -193,7 +194,8 @@ struct Problem<'a> {
 }
 
 impl Objective {
-    /// The three dispatches of each block, in order; without the gradient the first two of each do. They bind, of the block's own
+    /// The three dispatches of each block, in order; without the gradient the first two of each do. On `software` adapters, whose
+    /// lanes run one after the other, an invocation does an image however many its classes are. They bind, of the block's own
     /// labels, tables and losses,
     ///
     /// 0. `objective_terms`: `logits`, `labels`, `tables`, `scratch`;
@@ -203,11 +205,11 @@ impl Objective {
     ///
     /// # Errors
     /// [`KernelError::Argument`] for a shape or option that the formulas do not define; [`KernelError::TooLarge`].
-    pub fn calls(&self, scaled: bool) -> Result<Vec<[Call; 3]>, KernelError> {
+    pub fn calls(&self, scaled: bool, software: bool) -> Result<Vec<[Call; 3]>, KernelError> {
         self.check()?;
         let calls = |problem: Problem| {
             Ok([
-                terms::call(&problem)?,
+                terms::call(&problem, software)?,
                 reduce::call(&problem)?,
                 grad::call(&problem, scaled)?,
             ])

@@ -1,10 +1,13 @@
 //! The images' terms and their derivatives.
 
 use super::{Form, LABEL_WORDS, Problem, ScaOn, StopGradient, WORKGROUP};
-use crate::gpu::{Shader, Variant};
+use crate::gpu::Shader;
+use crate::kernels::check::{all_flags, flags};
 use crate::kernels::{Access, Call, Kernel, KernelError, narrow, params, shader};
 
-const SHADER: Shader = shader!("loss", "objective_terms");
+const SHADER: Shader = shader!("loss", "objective_terms", "objective_lanes");
+/// Classes from which on the lanes of a workgroup share an image: where an invocation an image would leave most of a GPU idle.
+const MANY: usize = 256;
 
 params!(Params {
     batch: u32,
@@ -23,11 +26,17 @@ params!(Params {
     label_smoothing: f32,
 });
 
-pub(super) fn call(problem: &Problem) -> Result<Call, KernelError> {
+pub(super) fn call(problem: &Problem, software: bool) -> Result<Call, KernelError> {
     let batch = problem.batch;
-    let groups = batch.div_ceil(WORKGROUP) as u64;
+    let spread = problem.block.expression.len >= MANY && !software;
+    let groups = if spread {
+        batch
+    } else {
+        batch.div_ceil(WORKGROUP)
+    };
+    let variant = flags(&[("SPREAD", spread)]);
     Ok(
-        Call::new(SHADER, Variant::new(), &params(problem)?, groups)?
+        Call::new(SHADER, variant, &params(problem)?, groups as u64)?
             .bind_stored("logits", Access::Read, batch * problem.width)
             .bind("labels", Access::Read, batch * LABEL_WORDS)
             .bind("tables", Access::Read, problem.block.tables_len())
@@ -69,5 +78,8 @@ fn flops(problem: &Problem) -> u64 {
 }
 
 pub(super) fn kernel() -> Kernel {
-    super::kernel::<Params>(SHADER)
+    Kernel {
+        variants: all_flags(&["SPREAD"]),
+        ..super::kernel::<Params>(SHADER)
+    }
 }

@@ -50,7 +50,8 @@ impl OpSpec for Objective {
         let (logits, grad_logits) = (lowering.input(0), lowering.output(0));
         let scratch = lowering.scratch(self.0.scratch_len());
         let scaling = lowering.scaling();
-        let calls = lowering.check(self.0.calls(lowering.is_scaled()))?;
+        let software = lowering.target().software;
+        let calls = lowering.check(self.0.calls(lowering.is_scaled(), software))?;
         for (block, [terms, reduce, grad]) in calls.into_iter().enumerate() {
             let part = |input, range: Range<usize>| lowering.part(input, range.start, range.len());
             let labels = part(1, self.0.labels_at(block));
