@@ -2,14 +2,14 @@
 
 use super::compound::{Faces, Few, few_shot, zero_shot};
 use super::{Common, Failure, load_model};
-use crate::data::{Row, Table, Wanted, read_pairs};
+use crate::data::{Cache, Pair, Table, Wanted, read_pairs};
 use crate::gpu::Gpu;
 use crate::infer::{Model, Output, Predictor};
 use crate::train::curves::{Curve, Series, curves_png};
 use crate::train::metrics::{
-    ClassMetrics, TaskMetric, TaskMetrics, Verification, cosine, roc, verification,
+    ClassMetrics, TaskMetric, TaskMetrics, Verification, roc, verification,
 };
-use crate::train::{evaluate, write_atomically};
+use crate::train::{PairImages, evaluate, write_atomically};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -134,42 +134,18 @@ fn verify(
     gpu: &Gpu,
     model: &Model,
     predictor: &Predictor,
-    pairs: &[crate::data::Pair],
+    pairs: &[Pair],
     args: &EvalArgs,
 ) -> Result<Verification, Failure> {
-    let mut rows: Vec<Row> = Vec::new();
-    let mut index = std::collections::HashMap::new();
-    for image in pairs.iter().flat_map(|pair| &pair.images) {
-        index.entry(image.clone()).or_insert_with(|| {
-            rows.push(Row::unlabelled(image.clone()));
-            rows.len() - 1
-        });
-    }
-    let mut embeddings = vec![None; rows.len()];
     let path = args.pairs.as_deref().unwrap_or(Path::new(""));
-    let faces = Faces::new(model, path, rows, Vec::new(), args.batch)?;
-    gpu.block_on(evaluate(
-        predictor,
-        &model.tasks,
-        &faces.sequence,
-        |row, output| {
-            embeddings[row] = Some(output.embedding.clone());
-        },
-    ))?;
-    let scored: Vec<(f32, bool)> = pairs
-        .iter()
-        .filter_map(|pair| {
-            let [a, b] = &pair.images;
-            let (a, b) = (
-                embeddings[index[a]].as_ref()?,
-                embeddings[index[b]].as_ref()?,
-            );
-            Some((cosine(a, b), pair.same))
-        })
-        .collect();
+    let batch = args.batch as usize;
+    let images = PairImages::new(path, pairs, model.size, batch, &Cache::none());
+    let images = images.map_err(Failure::input)?;
+    let scored = gpu.block_on(images.similarities(predictor, &model.tasks))?;
     let verified = verification(&scored).ok_or_else(|| {
         Failure::Input(anyhow::anyhow!(
-            "the pairs must hold some of one person and some of two"
+            "{}: no pair of one person, or none of two, has both of its pictures",
+            path.display()
         ))
     })?;
     if let Some(path) = &args.roc {

@@ -21,6 +21,14 @@ pub enum DataError {
         /// The file.
         path: PathBuf,
     },
+    /// Pairs that are all of one person, or all of two.
+    #[error("{}: `same` is {same} in every row; verification needs pairs of one person and pairs of two", path.display())]
+    OneAnswer {
+        /// The file.
+        path: PathBuf,
+        /// What every row says.
+        same: u8,
+    },
     /// A header without a column that must be there.
     #[error("{}:{line}: the header has no column `{column}`; it has: {}", path.display(), found.join(", "))]
     MissingColumn {

@@ -8,7 +8,7 @@ use super::input::cache;
 use super::log::{LogWriter, read as read_log};
 use super::tensorboard::EventWriter;
 use super::validate::{Validated, Validator};
-use super::{Declared, Feed, Setup, StepLosses, TrainError, Trainer, write_atomically};
+use super::{Declared, Feed, PairImages, Setup, StepLosses, TrainError, Trainer, write_atomically};
 use crate::data::{Augment, Cache, DataError, Loader, Sequence};
 use crate::gpu::{Gpu, Precision};
 use crate::infer::{Images, Model};
@@ -191,11 +191,16 @@ impl<'a> Run<'a> {
         }
         let mut validators = Vec::new();
         for labelled in declared.validation {
+            let pairs = labelled.pairs.as_ref();
+            let pairs =
+                pairs.map(|(table, pairs)| PairImages::new(table, pairs, size, batch, &cache));
+            let pairs = pairs.transpose()?;
             let sequence = Sequence::new(labelled.database, size, batch, &cache)?;
             validators.push(gpu.block_on(Validator::new(
                 gpu,
                 &model,
                 sequence,
+                pairs,
                 batch,
                 trainer.store(),
             ))?);

@@ -3,11 +3,12 @@
 use super::TrainError;
 use super::config::{Config, CouplingConfig, DataConfig, ESTIMATE, TaskConfig};
 use crate::data::relatedness::{Between, load, load_between};
-use crate::data::{DataError, Database, Labelled, Table, Wanted};
+use crate::data::{DataError, Database, Labelled, Pair, Table, Wanted, read_pairs};
 use crate::objective::{
     Label, Labels, MatchingTable, Objective, Relatedness, Task, TaskKind, TaskOptions, Tasks,
 };
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 /// A run's tables with the labels of its tasks, and its objective.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub struct LabelledDatabase {
     pub database: Database,
     /// By task.
     pub labelled: Vec<Labelled>,
+    /// The table of pairs and what it holds, where a validation database has one.
+    pub pairs: Option<(PathBuf, Vec<Pair>)>,
 }
 
 impl Declared {
@@ -57,7 +60,11 @@ impl Declared {
         let mut validation = Vec::new();
         for data in &config.validation {
             let table = read(data, &wanted, say)?;
-            validation.push(LabelledDatabase::new(data, table, &tasks));
+            let mut labelled = LabelledDatabase::new(data, table, &tasks);
+            if let Some(path) = &data.pairs {
+                labelled.pairs = Some((path.clone(), read_pairs(path)?));
+            }
+            validation.push(labelled);
         }
         Ok(Self {
             tasks,
@@ -72,6 +79,7 @@ impl LabelledDatabase {
     fn new(data: &DataConfig, mut table: Table, tasks: &Tasks) -> Self {
         Self {
             labelled: table.label(tasks),
+            pairs: None,
             database: Database {
                 name: data.label(),
                 rows: table.rows,

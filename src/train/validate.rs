@@ -1,7 +1,7 @@
 //! Validation during a run, on the buffers that are being trained.
 
-use super::TrainError;
-use super::metrics::{Accumulator, Metrics};
+use super::metrics::{Accumulator, Metrics, verification};
+use super::{PairImages, TrainError};
 use crate::data::{Broken, Sequence};
 use crate::gpu::Gpu;
 use crate::infer::{Model, Output, Predictor};
@@ -12,6 +12,7 @@ use crate::tape::Store;
 #[derive(Debug)]
 pub struct Validator {
     sequence: Sequence,
+    pairs: Option<PairImages>,
     predictor: Predictor,
     tasks: Tasks,
 }
@@ -19,15 +20,14 @@ pub struct Validator {
 /// What a validation found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Validated {
-    /// What chooses the best weights; larger is better. None where the data has no label that the network knows, such as people
-    /// who were not trained on.
+    /// What chooses the best weights; larger is better; see [`Metrics::score`].
     pub score: Option<f64>,
     /// The metrics in the shape of `kinesic eval --json`.
     pub metrics: serde_json::Value,
 }
 
 impl Validator {
-    /// Compiles the pass for batches of `batch` images on the weights in `store`.
+    /// Compiles the pass for batches of `batch` images, as many as `sequence` and `pairs` give, on the weights in `store`.
     ///
     /// # Errors
     /// [`TrainError::Tape`].
@@ -35,12 +35,14 @@ impl Validator {
         gpu: &Gpu,
         model: &Model,
         sequence: Sequence,
+        pairs: Option<PairImages>,
         batch: usize,
         store: &Store,
     ) -> Result<Self, TrainError> {
         Ok(Self {
             predictor: Predictor::with_store(gpu, model, batch, store).await?,
             sequence,
+            pairs,
             tasks: model.tasks.clone(),
         })
     }
@@ -52,18 +54,30 @@ impl Validator {
 
     /// The files that could not be used so far.
     pub fn broken(&self) -> Vec<Broken> {
-        self.sequence.broken()
+        let of_pairs = self.pairs.as_ref().map(PairImages::broken);
+        let mut broken = self.sequence.broken();
+        broken.extend(of_pairs.unwrap_or_default());
+        broken
     }
 
-    /// Evaluates the whole database.
+    /// Evaluates the whole database, and its pairs.
     ///
     /// # Errors
     /// [`TrainError::Data`], [`TrainError::Tape`].
     pub async fn run(&self) -> Result<Validated, TrainError> {
         let metrics = evaluate(&self.predictor, &self.tasks, &self.sequence, |_, _| {}).await?;
+        let verified = match &self.pairs {
+            Some(pairs) => verification(&pairs.similarities(&self.predictor, &self.tasks).await?),
+            None => None,
+        };
+        let score = metrics.score(verified.as_ref());
+        let mut found = serde_json::to_value(&metrics).unwrap_or_default();
+        if let Some(verified) = verified {
+            found["verification"] = serde_json::to_value(&verified).unwrap_or_default();
+        }
         Ok(Validated {
-            score: metrics.tasks.iter().next().map(|_| metrics.score()),
-            metrics: serde_json::to_value(&metrics).unwrap_or_default(),
+            score,
+            metrics: found,
         })
     }
 }

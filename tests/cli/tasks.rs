@@ -147,6 +147,59 @@ fn people_who_were_not_trained_on_are_no_labels() {
 }
 
 #[test]
+fn pairs_of_a_validation_table_count_in_the_choice_of_the_best_weights() {
+    let faces = Faces::new();
+    let rows = "image,identity\nface-000000.png,stranger\n";
+    std::fs::write(faces.path("faces/strangers.csv"), rows).unwrap();
+    let pairs = "image_a,image_b,same\nface-000000.png,face-000001.png,0\nface-000002.png,face-000002.png,1\n";
+    std::fs::write(faces.path("faces/pairs.csv"), pairs).unwrap();
+    let alone = "[[task]]\nname = \"identity\"\n[[validation]]\npath = \"faces/strangers.csv\"\npairs = \"faces/pairs.csv\"\n";
+    let config = faces.config("faces/table.csv", alone);
+    succeeds(&["train", &config, "--out", &faces.text("run")]);
+    let log = text(&read(&faces.path("run/log.jsonl")));
+    let events = log.lines().map(json);
+    let validations: Vec<_> = events.filter(|it| it["kind"] == "validation").collect();
+    assert!(!validations.is_empty());
+    for event in &validations {
+        let verified = &event["metrics"]["verification"];
+        assert_eq!(verified["pairs"], 2, "{event}");
+        assert_eq!(event["score"], verified["accuracy"], "{event}");
+    }
+    let weights = faces.text("run/last.safetensors");
+    let (strangers, pairs) = (
+        faces.text("faces/strangers.csv"),
+        faces.text("faces/pairs.csv"),
+    );
+    let report = json(&succeeds(&[
+        "eval", &weights, "--data", &strangers, "--pairs", &pairs, "--json", "-",
+    ]));
+    let last = &validations.last().unwrap()["metrics"]["verification"];
+    assert_eq!(&report["verification"], last);
+
+    // The pairs are read before anything is trained.
+    for (table, parts) in [
+        ("image_a,image_b\n", &["pairs.csv:1", "`same`"][..]),
+        (
+            "image_a,image_b,same\na.png,b.png,1\n",
+            &["pairs.csv", "`same` is 1 in every row"],
+        ),
+    ] {
+        std::fs::write(faces.path("faces/pairs.csv"), table).unwrap();
+        refuses(&["train", &config, "--out", &faces.text("no")], parts);
+        refuses(&["check-data", &config], parts);
+        assert!(!faces.path("no").exists());
+    }
+    let config = faces.config(
+        "faces/table.csv",
+        "[[data]]\npath = \"faces/table.csv\"\npairs = \"faces/pairs.csv\"\n",
+    );
+    refuses(
+        &["train", &config, "--out", &faces.text("no")],
+        &["unknown key `data.1.pairs`"],
+    );
+}
+
+#[test]
 fn what_cannot_be_is_refused_before_training() {
     let faces = Faces::new();
     for (more, parts) in [

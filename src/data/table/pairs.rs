@@ -73,5 +73,11 @@ pub fn read_pairs(path: &Path) -> Result<Vec<Pair>, DataError> {
     if pairs.is_empty() {
         return Err(empty());
     }
+    if pairs.iter().all(|pair| pair.same == pairs[0].same) {
+        return Err(DataError::OneAnswer {
+            path: path.to_owned(),
+            same: u8::from(pairs[0].same),
+        });
+    }
     Ok(pairs)
 }

@@ -77,6 +77,9 @@ pub struct DataConfig {
     /// its size where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight: Option<f64>,
+    /// Of a `[[validation]]` entry: a table of `image_a,image_b,same`, whose accuracy of verification counts as a task's; none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pairs: Option<PathBuf>,
 }
 
 /// The optimiser.
@@ -167,6 +170,7 @@ impl Default for DataConfig {
             path: PathBuf::new(),
             split: None,
             weight: None,
+            pairs: None,
         }
     }
 }
@@ -271,20 +275,22 @@ impl Schema for Config {
     const LISTS: &'static [&'static str] = &["data", "validation", "task", "coupling"];
 
     fn full() -> Self {
-        let data = || {
-            vec![DataConfig {
-                split: Some(String::new()),
-                weight: Some(1.0),
-                ..DataConfig::default()
-            }]
+        let data = DataConfig {
+            split: Some(String::new()),
+            weight: Some(1.0),
+            ..DataConfig::default()
+        };
+        let validation = DataConfig {
+            pairs: Some(PathBuf::new()),
+            ..data.clone()
         };
         Self {
             model: ModelConfig {
                 pretrained: Some(PathBuf::new()),
                 ..ModelConfig::default()
             },
-            data: data(),
-            validation: data(),
+            data: vec![data],
+            validation: vec![validation],
             task: vec![TaskConfig {
                 kind: Some(TaskKind::Softmax),
                 ..TaskConfig::default()
@@ -302,7 +308,8 @@ impl Schema for Config {
 
     fn is_path(key: &str, text: &str) -> bool {
         match key {
-            "data.[].path" | "validation.[].path" | "model.pretrained" | "train.cache_dir" => true,
+            "data.[].path" | "validation.[].path" | "validation.[].pairs" => true,
+            "model.pretrained" | "train.cache_dir" => true,
             // Without the ending it is the name of a table that comes with the program.
             "objective.relatedness" | "coupling.[].relatedness" => text.ends_with(".toml"),
             _ => false,

@@ -115,11 +115,13 @@ impl<'de> Deserialize<'de> for TaskMetrics {
 }
 
 impl Metrics {
-    /// What chooses the best weights: the mean over the tasks present of accuracy, mean F1 and mean CCC; 0 without any. A task
-    /// of which the data shows no class that the network knows, such as people who were not trained on, is not present.
-    pub fn score(&self) -> f64 {
-        let parts: Vec<f64> = self.tasks.iter().map(|(_, task)| task.score()).collect();
-        mean(&parts).unwrap_or(0.0)
+    /// What chooses the best weights: the mean of accuracy, mean F1 and mean CCC over the tasks present, and of the accuracy of
+    /// verification where there is one; none without any. A task of which the data shows no class that the network knows, such as
+    /// people who were not trained on, is not present.
+    pub fn score(&self, verification: Option<&Verification>) -> Option<f64> {
+        let of_tasks = self.tasks.iter().map(|(_, task)| task.score());
+        let parts: Vec<f64> = of_tasks.chain(verification.map(|it| it.accuracy)).collect();
+        mean(&parts)
     }
 }
 
