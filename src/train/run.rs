@@ -370,13 +370,11 @@ impl<'a> Run<'a> {
         let step = self.trainer.done();
         let mut scores = Vec::new();
         for validator in &self.validators {
-            let Validated { score, metrics } = self.gpu.block_on(validator.run())?;
+            let validated = self.gpu.block_on(validator.run())?;
+            let score = validated.score();
             let database = validator.name().to_owned();
-            let told = score.map_or("no label that the network knows".to_owned(), |score| {
-                format!("score {score:.4}")
-            });
             self.observer
-                .message(&format!("step {step}: {database}: {told}"));
+                .message(&format!("step {step}: {database}: {}", told(&validated)));
             if let Some(score) = score {
                 self.board
                     .scalars(step, &[(&format!("validation/{database}"), score as f32)])?;
@@ -385,7 +383,7 @@ impl<'a> Run<'a> {
                 step,
                 database,
                 score: score.unwrap_or(f64::NAN),
-                metrics,
+                metrics: validated.metrics,
             })?;
             scores.extend(score);
         }
@@ -443,6 +441,18 @@ impl<'a> Run<'a> {
         }
         write_atomically(&self.out.join("curves.png"), &curves_png(&curves)?)
     }
+}
+
+/// What is said of a validation.
+fn told(validated: &Validated) -> String {
+    let Some(score) = validated.score() else {
+        return "no label that the network knows".to_owned();
+    };
+    let scores = validated.scores.iter();
+    let parts: Vec<String> = scores
+        .map(|(name, score)| format!("{name} {score:.3}"))
+        .collect();
+    format!("score {score:.4}: {}", parts.join(", "))
 }
 
 /// The weights a run starts from.

@@ -20,10 +20,19 @@ pub struct Validator {
 /// What a validation found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Validated {
-    /// What chooses the best weights; larger is better; see [`Metrics::score`].
-    pub score: Option<f64>,
+    /// What the score is the mean of, by name; see [`Metrics::scores`].
+    pub scores: Vec<(String, f64)>,
     /// The metrics in the shape of `kinesic eval --json`.
     pub metrics: serde_json::Value,
+}
+
+impl Validated {
+    /// What chooses the best weights; larger is better. None where the data has no label that the network knows, such as people
+    /// who were not trained on, and no pairs.
+    pub fn score(&self) -> Option<f64> {
+        let sum: f64 = self.scores.iter().map(|(_, score)| score).sum();
+        (!self.scores.is_empty()).then(|| sum / self.scores.len() as f64)
+    }
 }
 
 impl Validator {
@@ -70,13 +79,13 @@ impl Validator {
             Some(pairs) => verification(&pairs.similarities(&self.predictor, &self.tasks).await?),
             None => None,
         };
-        let score = metrics.score(verified.as_ref());
+        let scores = metrics.scores(verified.as_ref());
         let mut found = serde_json::to_value(&metrics).unwrap_or_default();
         if let Some(verified) = verified {
             found["verification"] = serde_json::to_value(&verified).unwrap_or_default();
         }
         Ok(Validated {
-            score,
+            scores,
             metrics: found,
         })
     }

@@ -155,7 +155,9 @@ fn pairs_of_a_validation_table_count_in_the_choice_of_the_best_weights() {
     std::fs::write(faces.path("faces/pairs.csv"), pairs).unwrap();
     let alone = "[[task]]\nname = \"identity\"\n[[validation]]\npath = \"faces/strangers.csv\"\npairs = \"faces/pairs.csv\"\n";
     let config = faces.config("faces/table.csv", alone);
-    succeeds(&["train", &config, "--out", &faces.text("run")]);
+    let output = kinesic(&["train", &config, "--out", &faces.text("run")]);
+    let said = text(&output.stderr);
+    assert!(said.contains(": verification accuracy "), "{said}");
     let log = text(&read(&faces.path("run/log.jsonl")));
     let events = log.lines().map(json);
     let validations: Vec<_> = events.filter(|it| it["kind"] == "validation").collect();

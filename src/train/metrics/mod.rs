@@ -42,12 +42,12 @@ pub enum TaskMetric {
 }
 
 impl TaskMetric {
-    /// What counts in the choice of the best weights: accuracy, mean F1 or mean CCC.
-    pub fn score(&self) -> f64 {
+    /// What counts in the choice of the best weights, and its name: accuracy, mean F1 or mean CCC.
+    pub fn score(&self) -> (&'static str, f64) {
         match self {
-            Self::Classes(task) => task.accuracy,
-            Self::Units(task) => task.f1_mean,
-            Self::Axes(task) => task.mean_ccc(),
+            Self::Classes(task) => ("accuracy", task.accuracy),
+            Self::Units(task) => ("F1", task.f1_mean),
+            Self::Axes(task) => ("CCC", task.mean_ccc()),
         }
     }
 }
@@ -115,13 +115,16 @@ impl<'de> Deserialize<'de> for TaskMetrics {
 }
 
 impl Metrics {
-    /// What chooses the best weights: the mean of accuracy, mean F1 and mean CCC over the tasks present, and of the accuracy of
-    /// verification where there is one; none without any. A task of which the data shows no class that the network knows, such as
+    /// What chooses the best weights by its mean: accuracy, mean F1 or mean CCC of each task present, and the accuracy of
+    /// verification where there is one, with their names. A task of which the data shows no class that the network knows, such as
     /// people who were not trained on, is not present.
-    pub fn score(&self, verification: Option<&Verification>) -> Option<f64> {
-        let of_tasks = self.tasks.iter().map(|(_, task)| task.score());
-        let parts: Vec<f64> = of_tasks.chain(verification.map(|it| it.accuracy)).collect();
-        mean(&parts)
+    pub fn scores(&self, verification: Option<&Verification>) -> Vec<(String, f64)> {
+        let of_tasks = self.tasks.iter().map(|(name, task)| {
+            let (measure, score) = task.score();
+            (format!("{} {measure}", name.replace('_', " ")), score)
+        });
+        let verified = verification.map(|it| ("verification accuracy".to_owned(), it.accuracy));
+        of_tasks.chain(verified).collect()
     }
 }
 

@@ -330,12 +330,15 @@ fn thousands_of_classes_are_counted_without_a_table_of_pairs() {
     let task = metrics.tasks.classes("identity").unwrap();
     close(task.accuracy, 2.0 / 3.0);
     close(task.mean_recall, 0.5);
-    close(metrics.score(None).unwrap(), 2.0 / 3.0);
-    // Verification counts as a task.
+    let scores = metrics.scores(None);
+    assert_eq!(scores.len(), 1);
+    assert_eq!(scores[0].0, "identity accuracy");
+    close(scores[0].1, 2.0 / 3.0);
     let verified = verification(&[(0.9, true), (0.1, false)]).unwrap();
-    let score = metrics.score(Some(&verified)).unwrap();
-    close(score, (2.0 / 3.0 + verified.accuracy) / 2.0);
-    assert_eq!(Metrics::default().score(None), None);
+    let scores = metrics.scores(Some(&verified));
+    let counted = ("verification accuracy".to_owned(), verified.accuracy);
+    assert_eq!(scores[1..], [counted]);
+    assert!(Metrics::default().scores(None).is_empty());
     let json = serde_json::to_value(&metrics).unwrap();
     let task = json.pointer("/tasks/identity").unwrap();
     assert!(
