@@ -1,10 +1,10 @@
 //! `kinesic check-data`.
 
 use super::{Common, Failure};
-use crate::data::{DataError, Labelled, Row, Table, Wanted, check_header, too_many_broken};
-use crate::objective::{ACTION_UNITS, EXPRESSIONS, Task, TaskKind, Tasks};
-use crate::train::Declared;
+use crate::data::{Labelled, Row, check_header, too_many_broken};
+use crate::objective::{ACTION_UNITS, EXPRESSIONS, Task, TaskKind};
 use crate::train::config::{Config, DataConfig};
+use crate::train::{Declared, LabelledDatabase};
 use clap::Args;
 use rayon::prelude::*;
 use serde::{Serialize, Serializer};
@@ -38,6 +38,8 @@ struct Report {
     identities: usize,
     attributes: usize,
     boxes: usize,
+    /// Of a validation database's table of pairs.
+    pairs: usize,
     /// By declared task.
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "by_name")]
     tasks: Vec<(String, OfTask)>,
@@ -81,7 +83,7 @@ pub(super) fn run(common: &Common, args: &CheckDataArgs) -> Result<(), Failure> 
     let validation = data.map(|(data, labelled)| (data, labelled, true));
     let mut reports = Vec::new();
     for (data, labelled, validation) in training.chain(validation) {
-        let mut report = check(data, validation, &declared.tasks).map_err(Failure::input)?;
+        let mut report = check(data, validation, labelled);
         said.retain(|text| !report.warnings.contains(text));
         if !config.task.is_empty() {
             let tasks = declared.tasks.iter().zip(&labelled.labelled);
@@ -117,8 +119,8 @@ fn of_task(task: &Task, labelled: Labelled) -> (String, OfTask) {
     (task.name.clone(), of_task)
 }
 
-fn check(data: &DataConfig, validation: bool, tasks: &Tasks) -> Result<Report, DataError> {
-    let table = Table::read_split(&data.path, data.split.as_deref(), &Wanted::by(tasks))?;
+fn check(data: &DataConfig, validation: bool, labelled: &LabelledDatabase) -> Report {
+    let table = &labelled.table;
     let broken: Vec<Broken> = table
         .rows
         .par_iter()
@@ -148,8 +150,8 @@ fn check(data: &DataConfig, validation: bool, tasks: &Tasks) -> Result<Report, D
         let of = count(&|row| row.compound == Some(number));
         (name.clone(), of)
     });
-    Ok(Report {
-        name: data.label(),
+    Report {
+        name: labelled.name.clone(),
         path: data.path.clone(),
         validation,
         images: table.rows.len(),
@@ -161,10 +163,11 @@ fn check(data: &DataConfig, validation: bool, tasks: &Tasks) -> Result<Report, D
         identities: table.identities.len(),
         attributes: table.attributes.len(),
         boxes: count(&|row| row.face.is_some()),
+        pairs: labelled.pairs.as_ref().map_or(0, |(_, pairs)| pairs.len()),
         tasks: Vec::new(),
         warnings: table.warnings.clone(),
         broken,
-    })
+    }
 }
 
 fn unlabelled(row: &Row) -> bool {
@@ -226,6 +229,7 @@ fn text(report: &Report) -> String {
         ("identities", report.identities),
         ("attributes", report.attributes),
         ("boxes", report.boxes),
+        ("pairs", report.pairs),
         ("without labels", report.without_labels),
         ("missing, broken", report.broken.len()),
     ];

@@ -8,7 +8,10 @@ use super::input::cache;
 use super::log::{LogWriter, read as read_log};
 use super::tensorboard::EventWriter;
 use super::validate::{Validated, Validator};
-use super::{Declared, Feed, PairImages, Setup, StepLosses, TrainError, Trainer, write_atomically};
+use super::{
+    Declared, Feed, LabelledDatabase, PairImages, Setup, StepLosses, TrainError, Trainer,
+    write_atomically,
+};
 use crate::data::{Augment, Cache, DataError, Loader, Sequence};
 use crate::gpu::{Gpu, Precision};
 use crate::infer::{Images, Model};
@@ -141,7 +144,7 @@ impl<'a> Run<'a> {
         let data = declared
             .training
             .into_iter()
-            .map(|it| it.database)
+            .map(LabelledDatabase::database)
             .collect();
         let loader = Arc::new(Loader::new(data, size, batch, seed, augment, &cache)?);
         let epochs = config.train.epochs * loader.steps_per_epoch() as f64;
@@ -195,7 +198,7 @@ impl<'a> Run<'a> {
             let pairs =
                 pairs.map(|(table, pairs)| PairImages::new(table, pairs, size, batch, &cache));
             let pairs = pairs.transpose()?;
-            let sequence = Sequence::new(labelled.database, size, batch, &cache)?;
+            let sequence = Sequence::new(labelled.database(), size, batch, &cache)?;
             validators.push(gpu.block_on(Validator::new(
                 gpu,
                 &model,

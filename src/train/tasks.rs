@@ -23,12 +23,16 @@ pub struct Declared {
     pub validation: Vec<LabelledDatabase>,
 }
 
-/// A database, and how many of its rows are labelled.
+/// A database's table, its rows labelled.
 #[derive(Debug)]
 pub struct LabelledDatabase {
-    /// The rows.
-    pub database: Database,
-    /// By task.
+    /// Its name in messages.
+    pub name: String,
+    /// The table.
+    pub table: Table,
+    /// Its share of each batch; see [`DataConfig`].
+    pub weight: Option<f64>,
+    /// How many rows are labelled, by task.
     pub labelled: Vec<Labelled>,
     /// The table of pairs and what it holds, where a validation database has one.
     pub pairs: Option<(PathBuf, Vec<Pair>)>,
@@ -78,18 +82,25 @@ impl Declared {
 impl LabelledDatabase {
     fn new(data: &DataConfig, mut table: Table, tasks: &Tasks) -> Self {
         Self {
+            name: data.label(),
             labelled: table.label(tasks),
+            table,
+            weight: data.weight,
             pairs: None,
-            database: Database {
-                name: data.label(),
-                rows: table.rows,
-                weight: data.weight,
-            },
         }
     }
 
     fn labels(&self) -> impl Iterator<Item = &Labels> {
-        self.database.rows.iter().map(|row| &row.labels)
+        self.table.rows.iter().map(|row| &row.labels)
+    }
+
+    /// The rows, as a loader takes them.
+    pub fn database(self) -> Database {
+        Database {
+            name: self.name,
+            rows: self.table.rows,
+            weight: self.weight,
+        }
     }
 }
 

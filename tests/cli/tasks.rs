@@ -155,6 +155,8 @@ fn pairs_of_a_validation_table_count_in_the_choice_of_the_best_weights() {
     std::fs::write(faces.path("faces/pairs.csv"), pairs).unwrap();
     let alone = "[[task]]\nname = \"identity\"\n[[validation]]\npath = \"faces/strangers.csv\"\npairs = \"faces/pairs.csv\"\n";
     let config = faces.config("faces/table.csv", alone);
+    let report = json(&succeeds(&["check-data", &config, "--json", "-"]));
+    assert_eq!(report[1]["pairs"], 2, "{report}");
     let output = kinesic(&["train", &config, "--out", &faces.text("run")]);
     let said = text(&output.stderr);
     assert!(said.contains(": verification accuracy "), "{said}");

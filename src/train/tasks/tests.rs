@@ -42,7 +42,7 @@ fn outputs_come_from_the_training_tables() {
     assert_eq!(outputs(&found, "attributes"), ["hat", "beard", "smile"]);
     assert_eq!(outputs(&found, "expression").len(), 7);
     assert!(said.is_empty(), "{said:?}");
-    let second = &found.training[1].database.rows[0].labels;
+    let second = &found.training[1].table.rows[0].labels;
     let bits = Label::Bits {
         mask: 0b110,
         on: 0b010,
