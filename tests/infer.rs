@@ -156,7 +156,7 @@ fn eval_verifies_pairs() {
         .map(|line| format!("{line}\n"))
         .collect();
     for (text, part) in [
-        (alike.as_str(), "some of two"),
+        (alike.as_str(), "`same` is 1 in every row"),
         ("image_a,image_b\na,b\n", "same"),
         ("image_a,image_b,same\na,b,yes\n", "bad.csv:2"),
     ] {
