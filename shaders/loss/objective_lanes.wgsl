@@ -2,7 +2,7 @@
 // Layout: none of its own.
 // Work:   trees over the workgroup in fixed order, a barrier a level. Every lane of a workgroup must come here: control flow before it may
 //         depend on the image, its label and params, and on nothing else.
-// Needs:  of the importer SPREAD, params, labels and scratch. Variants: SPREAD.
+// Needs:  of the importer SPREAD, params, labels, scratch and sum_of_lanes. Variants: SPREAD.
 
 const LANES = 1u; // without SPREAD
 // only SPREAD: const LANES = 64u;
@@ -30,12 +30,7 @@ fn share_scratch() {
 // The sum over the lanes, the same in each.
 fn total(mine: vec4f, lane: u32) -> vec4f {
     return mine; // without SPREAD
-// only SPREAD:     sums[lane] = mine;
-// only SPREAD:     for (var half = LANES / 2u; half > 0u; half /= 2u) {
-// only SPREAD:         workgroupBarrier();
-// only SPREAD:         if lane < half { sums[lane] += sums[lane + half]; }
-// only SPREAD:     }
-// only SPREAD:     return workgroupUniformLoad(&sums[0]);
+// only SPREAD:     return sum_of_lanes(lane, mine);
 }
 
 // The largest over the lanes, the same in each; of equals the first lane's.
@@ -50,7 +45,6 @@ fn highest(mine: Top, lane: u32) -> Top {
 }
 
 // only SPREAD: var<workgroup> label: array<vec4u, 2>;
-// only SPREAD: var<workgroup> sums: array<vec4f, LANES>;
 // only SPREAD: var<workgroup> tops: array<Top, LANES>;
 
 // Where row `k` of the scratch has its element of `image`.

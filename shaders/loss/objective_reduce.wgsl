@@ -29,23 +29,6 @@ const FLOOR = 1e-3; // below it a task's weight by uncertainty grows no more
 @group(0) @binding(2) var<storage, read_write> scratch: array<f32>;
 @group(0) @binding(3) var<storage, read_write> losses: array<f32>;
 
-var<workgroup> sums: array<vec4f, LANES>;
-
-// The sum of `value` over the workgroup, the same in every lane.
-fn total(lane: u32, value: vec4f) -> vec4f {
-    sums[lane] = value;
-    workgroupBarrier();
-    for (var half = LANES / 2u; half > 0u; half >>= 1u) {
-        if lane < half {
-            sums[lane] += sums[lane + half];
-        }
-        workgroupBarrier();
-    }
-    let result = sums[0];
-    workgroupBarrier();
-    return result;
-}
-
 // Four rows of the scratch from `k` on, at an image.
 fn rows(k: u32, image: u32) -> vec4f {
     let first = k * params.batch + image;
@@ -80,10 +63,10 @@ fn objective_reduce(@builtin(local_invocation_index) lane: u32) {
             means += vec4f(labelled(image), predicted(image));
         }
     }
-    terms = total(lane, terms);
-    shares = total(lane, shares);
-    others = total(lane, others);
-    means = total(lane, means) / max(others.z, 1.0);
+    terms = sum_of_lanes(lane, terms);
+    shares = sum_of_lanes(lane, shares);
+    others = sum_of_lanes(lane, others);
+    means = sum_of_lanes(lane, means) / max(others.z, 1.0);
 
     var squares = vec4f(); // of y and p about their means
     var products = vec4f(); // y with p about their means; the square of y - p
@@ -96,8 +79,8 @@ fn objective_reduce(@builtin(local_invocation_index) lane: u32) {
             products += vec4f(y * p, off * off);
         }
     }
-    squares = total(lane, squares) / max(others.z, 1.0);
-    products = total(lane, products) / max(others.z, 1.0);
+    squares = sum_of_lanes(lane, squares) / max(others.z, 1.0);
+    products = sum_of_lanes(lane, products) / max(others.z, 1.0);
     if lane > 0u {
         return;
     }

@@ -4,7 +4,7 @@ use super::{LABEL_WORDS, LOSSES, Problem, TaskWeighting};
 use crate::gpu::{Shader, Variant};
 use crate::kernels::{Access, Call, Kernel, KernelError, narrow, params, shader};
 
-const SHADER: Shader = shader!("loss", "objective_reduce");
+const SHADER: Shader = shader!("loss", "objective_reduce", "sum_of_lanes");
 
 params!(Params {
     batch: u32,

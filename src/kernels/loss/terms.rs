@@ -5,7 +5,7 @@ use crate::gpu::Shader;
 use crate::kernels::check::{all_flags, flags};
 use crate::kernels::{Access, Call, Kernel, KernelError, narrow, params, shader};
 
-const SHADER: Shader = shader!("loss", "objective_terms", "objective_lanes");
+const SHADER: Shader = shader!("loss", "objective_terms", "objective_lanes", "sum_of_lanes");
 /// Classes from which on the lanes of a workgroup share an image: where an invocation an image would leave most of a GPU idle.
 const MANY: usize = 256;
 
