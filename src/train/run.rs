@@ -6,6 +6,7 @@ use super::event::{Event, Losses, Outcome};
 use super::folder::{self, Journals};
 use super::input::cache;
 use super::log::{LogWriter, read as read_log};
+use super::metrics::mean;
 use super::tensorboard::EventWriter;
 use super::validate::{Validated, Validator};
 use super::{
@@ -393,10 +394,9 @@ impl<'a> Run<'a> {
         self.report_broken()?;
         self.clock.since = Instant::now();
         self.clock.since_step = step;
-        if scores.is_empty() {
+        let Some(score) = mean(&scores) else {
             return Ok(());
-        }
-        let score = scores.iter().sum::<f64>() / scores.len() as f64;
+        };
         if self.best.is_none_or(|best| score > best) {
             self.best = Some(score);
             self.best_step = Some(step);

@@ -1,6 +1,6 @@
 //! Validation during a run, on the buffers that are being trained.
 
-use super::metrics::{Accumulator, Metrics, verification};
+use super::metrics::{Accumulator, Metrics, mean, verification};
 use super::{PairImages, TrainError};
 use crate::data::{Broken, Sequence};
 use crate::gpu::Gpu;
@@ -30,8 +30,8 @@ impl Validated {
     /// What chooses the best weights; larger is better. None where the data has no label that the network knows, such as people
     /// who were not trained on, and no pairs.
     pub fn score(&self) -> Option<f64> {
-        let sum: f64 = self.scores.iter().map(|(_, score)| score).sum();
-        (!self.scores.is_empty()).then(|| sum / self.scores.len() as f64)
+        let scores: Vec<f64> = self.scores.iter().map(|(_, score)| *score).collect();
+        mean(&scores)
     }
 }
 
