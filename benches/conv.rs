@@ -120,9 +120,9 @@ fn conv2d(criterion: &mut Criterion) {
     }
 }
 
-/// Winograd's method where it pays (and on small shapes, to be checked), forward and the input's gradient on filters that were transformed before, the filters' gradient on
-/// both of its operands, as the other passes of a step leave them; and each of its shaders alone. The references are the convolutions',
-/// the terms of which roundings are shares the method's.
+/// Winograd's method where it pays (and on small shapes, to be checked), forward and the input's gradient on filters that were
+/// transformed before, the filters' gradient on both of its operands, as the other passes of a step leave them; and each of its shaders
+/// alone. The references are the convolutions', the terms of which roundings are shares the method's.
 fn winograd(
     criterion: &mut Criterion,
     variant: &'static str,

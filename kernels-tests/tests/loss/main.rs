@@ -4,4 +4,5 @@ mod blocks;
 mod case;
 mod golden;
 mod objective;
+mod options;
 mod tape;
